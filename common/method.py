@@ -1,0 +1,124 @@
+"""What a method is: public state and one user's data to one vector; public state and a mean to the next state.
+
+Everything that privacy needs (sampling, clipping, noise, accounting) happens once,
+in the gate, on that vector; a method cannot weaken the guarantee, whatever it
+computes from one user's data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from common.generator.generator import Generator
+from common.vector import Vector
+
+
+@dataclass(frozen=True, eq=False)
+class PublicState:
+    """All that may be broadcast: it depends on public data and on releases only."""
+
+    round: int
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """SHA-256 over the round and every array's name, dtype, shape and bytes, in hexadecimal."""
+        return digest_arrays(self.arrays, str(self.round))
+
+
+def digest_arrays(arrays: Mapping[str, Tensor], prefix: str = "") -> str:
+    """SHA-256 over names, dtypes, shapes and bytes in the order of names, in hexadecimal."""
+    digest = hashlib.sha256(prefix.encode())
+    for name in sorted(arrays):
+        array = arrays[name].detach().cpu().contiguous()
+        digest.update(f"|{name}|{array.dtype}|{tuple(array.shape)}|".encode())
+        digest.update(array.numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class UserBatch:
+    """Sequences of several users, at most M each, as the public codec encoded them.
+
+    `latents` is `[users, M, latent]`, `labels` `[users, M]` (indices into the declared
+    vocabulary), `mask` `[users, M]` is True where a sequence is present. A user has at
+    least one sequence; padding rows of a chunk have none and contribute nothing.
+    """
+
+    latents: Tensor
+    labels: Tensor
+    mask: Tensor
+
+    def __len__(self) -> int:
+        return self.latents.shape[0]
+
+
+class UserRandom(Protocol):
+    """Randomness keyed by person: row u is the same whatever the other rows are."""
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal draws `[users, *shape]`, float32."""
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform draws in (0, 1), `[users, *shape]`, float32."""
+
+
+class Method(ABC):
+    """A method; concrete ones are frozen dataclasses whose fields are their hyper-parameters."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def init(self, seed: int) -> PublicState:
+        """The state before round 1; `seed` fixes public things only."""
+
+    @property
+    @abstractmethod
+    def dimension(self) -> int:
+        """Length of the contribution vector."""
+
+    @abstractmethod
+    def broadcast(self, state: PublicState) -> PublicState:
+        """The part of `state` that sites need for a round."""
+
+    @abstractmethod
+    def update(self, state: PublicState, mean: Vector) -> PublicState:
+        """The server's step from the noised mean contribution: post-processing only."""
+
+    @abstractmethod
+    def generator(self, state: PublicState) -> Generator:
+        """The shared diffusion generator of `state`."""
+
+
+class GradientMethod(Method):
+    """A method whose contribution is the gradient of a per-user loss."""
+
+    @abstractmethod
+    def parameters(self, state: PublicState) -> dict[str, Tensor]:
+        """The trainable parameters of `state`, by name."""
+
+    @abstractmethod
+    def examples(self, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
+        """Draw what the loss needs; every tensor has the leading axis `[users]`.
+
+        Row u depends on user u and on user u's randomness alone.
+        """
+
+    @abstractmethod
+    def loss(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
+        """One loss for each user, `[users]`: the mean over that user's sequences and noise draws."""
+
+    @abstractmethod
+    def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
+        """A site's own step between two noised releases of one round (rule 9 of the gate)."""
+
+
+def as_float32(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Detached float32 copies on the CPU."""
+    return {name: array.detach().to("cpu", torch.float32) for name, array in arrays.items()}
