@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-import torch
 from torch import Tensor
 
 from common.generator.generator import Generator
@@ -97,7 +96,12 @@ class Method(ABC):
 
 
 class GradientMethod(Method):
-    """A method whose contribution is the gradient of a per-user loss."""
+    """A method whose contribution is the gradient of a per-user loss.
+
+    `motions` is M, the most sequences of one user that enter a round.
+    """
+
+    motions: int
 
     @abstractmethod
     def parameters(self, state: PublicState) -> dict[str, Tensor]:
@@ -118,7 +122,3 @@ class GradientMethod(Method):
     def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
         """A site's own step between two noised releases of one round (rule 9 of the gate)."""
 
-
-def as_float32(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Detached float32 copies on the CPU."""
-    return {name: array.detach().to("cpu", torch.float32) for name, array in arrays.items()}

@@ -1,0 +1,46 @@
+"""All methods by name, and how to build one from the options of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from typing import Any, Final
+
+from common.errors import InputError
+from common.generator.codec import Codec
+from common.method import Method
+from common.methods.dp_sgd import DPSGD
+
+NAMES: Final[Mapping[str, type[DPSGD]]] = {DPSGD.name: DPSGD}
+
+
+def build(name: str, options: Mapping[str, Any], codec: Codec) -> Method:
+    """The method `name` with `options` over its defaults; InputError names what is wrong and the range."""
+    if name not in NAMES:
+        raise InputError(f"unknown method {name!r}: choose from {', '.join(sorted(NAMES))}")
+    known = _options(NAMES[name])
+    for option in options:
+        if option not in known:
+            raise InputError(f"unknown option {option!r} of method {name!r}: choose from {', '.join(known)}")
+    values = {option: _checked(name, known[option], value) for option, value in options.items()}
+    return NAMES[name](codec=codec, **values)
+
+
+def options_of(method: Method) -> dict[str, int | float]:
+    """All options of `method`, as JSON; `build` with them gives the same method."""
+    return {name: getattr(method, name) for name in _options(type(method))}
+
+
+def _options(method: type[Any]) -> dict[str, Field[Any]]:
+    return {item.name: item for item in fields(method) if "low" in item.metadata}
+
+
+def _checked(method: str, option: Field[Any], value: Any) -> int | float:
+    low, high = option.metadata["low"], option.metadata["high"]
+    whole = isinstance(option.default, int)
+    kind = "a whole number" if whole else "a number"
+    number = isinstance(value, int) if whole else isinstance(value, int | float)
+    if isinstance(value, bool) or not number or not low <= value <= high:
+        place = f"option {option.name!r} of method {method!r}"
+        raise InputError(f"{place} must be {kind} from {low} to {high}, got {value!r}")
+    return int(value) if whole else float(value)

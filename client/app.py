@@ -1,0 +1,71 @@
+"""The ClientApp: a messenger between Flower and the site's gate.
+
+It holds no data. Whatever happens, its answer is an acceptance, a release or a fixed
+code; what went wrong in words goes to the site's own log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from common.errors import Refusal, RefusalCode
+from common.wire import decode_plan, decode_query, encode_acceptance, encode_refusal, encode_release
+
+if TYPE_CHECKING:
+    from client.gate import Gate
+
+_log = logging.getLogger("fedmotion.client")
+
+resident: dict[Path, Gate] = {}
+"""Gates open in this process, by site file."""
+
+app = ClientApp()
+
+
+@app.query("plan")
+def accept(message: Message, context: Context) -> Message:
+    """Put a plan to the gate."""
+
+    def answer(gate: Gate) -> RecordDict:
+        return encode_acceptance(gate.accept(*decode_plan(message.content)))
+
+    return _guarded(message, context, answer)
+
+
+@app.train()
+def release(message: Message, context: Context) -> Message:
+    """Put one round's query to the gate."""
+
+    def answer(gate: Gate) -> RecordDict:
+        return encode_release(gate.release(*decode_query(message.content)))
+
+    return _guarded(message, context, answer)
+
+
+def _guarded(message: Message, context: Context, answer: Callable[[Gate], RecordDict]) -> Message:
+    try:
+        content = answer(_gate(context))
+    except Refusal as refusal:
+        _log.warning("refused: %s (%s)", refusal.code, refusal)
+        content = encode_refusal(refusal.code)
+    except Exception:
+        _log.exception("the gate failed")
+        content = encode_refusal(RefusalCode.UNAVAILABLE)
+    return Message(content, reply_to=message)
+
+
+def _gate(context: Context) -> Gate:
+    """The gate of the site file that this node stands for."""
+    folder = Path(str(context.run_config["run-dir"])) / "sites"
+    file = sorted(folder.glob("*.toml"))[int(context.node_config["partition-id"])]
+    if file not in resident:
+        from client.site import SiteFile
+
+        resident[file] = SiteFile.read(file).open_gate()
+    return resident[file]

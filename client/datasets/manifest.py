@@ -1,0 +1,104 @@
+"""A CSV with one row a file: who is in it and what they do."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from common.errors import InputError
+
+FILE_COLUMNS: Final = ("file", "clip")
+PERSON_COLUMNS: Final = ("person", "subject", "subject_id")
+LABEL_COLUMNS: Final = ("label", "action_class")
+USUAL_NAME: Final = "manifest.csv"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows by file key (path inside the folder without suffix), and which columns say what."""
+
+    path: Path
+    rows: Mapping[str, Mapping[str, str]]
+    person_column: str | None
+    label_column: str | None
+
+    def row(self, key: str) -> Mapping[str, str] | None:
+        """The row of a file: by its path inside the folder, or else by its bare name."""
+        return self.rows.get(key) or self.rows.get(PurePosixPath(key).name)
+
+    def unused(self, keys: Iterable[str]) -> list[str]:
+        """Row keys that name none of the files `keys`."""
+        known = set(keys) | {PurePosixPath(key).name for key in keys}
+        return [key for key in self.rows if key not in known]
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header; InputError names a row with too few or too many cells."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, restkey="", strict=True)
+            rows = list(reader)
+            columns = reader.fieldnames or []
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give the path of the CSV") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error}); save it as UTF-8 text") from None
+    for number, row in enumerate(rows, start=2):
+        if "" in row or None in row.values():
+            raise InputError(
+                f"{path}: row {number} has not the {len(columns)} cells of the header; correct it"
+            )
+    return rows
+
+
+def find_manifest(folder: Path, given: str | None) -> Manifest | None:
+    """`given`, or manifest.csv in `folder`, or the only CSV there whose header fits, or None."""
+    if given is not None:
+        path = Path(given)
+        return read_manifest(path if path.exists() else folder / given)
+    if (folder / USUAL_NAME).is_file():
+        return read_manifest(folder / USUAL_NAME)
+    fitting = [path for path in sorted(folder.glob("*.csv")) if _fits(path)]
+    if len(fitting) > 1:
+        names = " and ".join(path.name for path in fitting[:2])
+        raise InputError(f"{folder}: both {names} could be the manifest; name one with --manifest")
+    return read_manifest(fitting[0]) if fitting else None
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read `path`; InputError on a missing file column, an empty or repeated file name."""
+    table = read_table(path)
+    columns = list(table[0]) if table else []
+    file_column = _first(FILE_COLUMNS, columns)
+    if file_column is None:
+        raise InputError(f"{path}: the manifest needs rows and a column {' or '.join(FILE_COLUMNS)}")
+    rows: dict[str, Mapping[str, str]] = {}
+    for number, row in enumerate(table, start=2):
+        key = file_key(row[file_column].strip().replace("\\", "/"))
+        if not key or key in rows:
+            raise InputError(
+                f"{path}: row {number} names {'no file' if not key else f'{key} again'}; correct it"
+            )
+        rows[key] = row
+    return Manifest(path, rows, _first(PERSON_COLUMNS, columns), _first(LABEL_COLUMNS, columns))
+
+
+def file_key(name: str) -> str:
+    """A file name or path inside the folder without the suffixes of motion files."""
+    return name.removesuffix(".gz").removesuffix(".bvh").removeprefix("./")
+
+
+def _fits(path: Path) -> bool:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        header = next(csv.reader(stream), [])
+    return _first(FILE_COLUMNS, header) is not None and (
+        _first(PERSON_COLUMNS, header) is not None or _first(LABEL_COLUMNS, header) is not None
+    )
+
+
+def _first(wanted: Iterable[str], columns: Iterable[str]) -> str | None:
+    present = set(columns)
+    return next((name for name in wanted if name in present), None)

@@ -1,0 +1,207 @@
+"""The one door through which anything about people leaves a site.
+
+For each query: check it against the accepted plan, charge the ledger (on disk), draw
+the sample, sum the clipped contributions, add noise, write the final bytes, answer. A
+crash after the charge leaks nothing; a repeat of the latest query gets the stored
+bytes, the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from client.clipping import Chunking, clipped_sum, per_unit_gradients
+from client.ledger import Ledger
+from client.mechanism import SampledGaussian
+from client.policy import SitePolicy
+from client.users import Users
+from common.errors import FedmotionError, Refusal, RefusalCode
+from common.generator.codec import Codec
+from common.generator.generator import load_codec
+from common.method import GradientMethod, PublicState, digest_arrays
+from common.methods import build
+from common.noise import Source
+from common.query import Acceptance, Plan, Query, Release
+from common.vector import Layout, Vector
+
+
+class Gate(Protocol):
+    """What a ClientApp talks to: a gate in this process, or one behind a socket."""
+
+    def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
+        """Reserve the whole plan, or raise Refusal."""
+
+    def release(self, query: Query, state: PublicState) -> Release:
+        """Answer one round of an accepted plan, or raise Refusal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Settings that change time and memory only."""
+
+    device: str = "cpu"
+    chunking: Chunking = Chunking()
+
+
+@dataclass(frozen=True, eq=False)
+class _Open:
+    """An accepted plan, ready to compute with."""
+
+    plan: Plan
+    method: GradientMethod
+    codec: Codec
+
+
+class LocalGate:
+    """The gate of one site, in this process.
+
+    `people` reads the site's data; it is called after the first charge, not before.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        policy: SitePolicy,
+        declared_population: int,
+        people: Callable[[], Users],
+        source: Source,
+        speed: Speed,
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._declared_population = declared_population
+        self._people = people
+        self._source = source
+        self._speed = speed
+        self._users: Users | None = None
+        self._opened: dict[str, _Open] = {}
+
+    def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
+        """Check `plan` against policy and budget and reserve it; data are not read."""
+        if digest_arrays(arrays) != plan.arrays_digest:
+            raise Refusal(RefusalCode.MALFORMED, "the arrays are not those that the plan names")
+        self._policy.admit(plan)
+        _open(plan, arrays)
+        self._ledger.reserve(plan, save(dict(arrays)))
+        return Acceptance(
+            site=self._ledger.site,
+            plan_digest=plan.digest(),
+            declared_population=self._declared_population,
+        )
+
+    def release(self, query: Query, state: PublicState) -> Release:
+        """The noised sum for `query`, charged first; or Refusal."""
+        opened = self._accepted(query.plan_digest)
+        self._check(query, state, opened)
+        digest = query.digest(opened.plan.trust)
+        mechanism = SampledGaussian(plan=opened.plan, site=self._ledger.site, source=self._source)
+        charge = self._ledger.charge(query, digest, mechanism.event())
+        payload = charge.payload
+        if payload is None:
+            payload = self._noised_sum(query.round, state, opened, mechanism).to(torch.float32).numpy().tobytes()
+            self._ledger.store(charge, payload)
+        return Release(
+            site=self._ledger.site,
+            run_id=query.run_id,
+            round=query.round,
+            query_digest=digest,
+            charge=charge.id,
+            total=torch.from_numpy(np.frombuffer(payload, dtype=np.float32).copy()),
+        )
+
+    def close(self) -> None:
+        self._ledger.close()
+
+    def _accepted(self, digest: str) -> _Open:
+        if digest not in self._opened:
+            plan, arrays = self._ledger.plan(digest)
+            self._opened = {digest: _open(plan, load(arrays))}
+        return self._opened[digest]
+
+    @staticmethod
+    def _check(query: Query, state: PublicState, opened: _Open) -> None:
+        plan = opened.plan
+        if query.run_id != plan.run_id or not 1 <= query.round <= plan.rounds:
+            raise Refusal(RefusalCode.OUTSIDE_PLAN, f"round {query.round} of {query.run_id} is outside the plan")
+        if state.digest() != query.state_digest:
+            raise Refusal(RefusalCode.MALFORMED, "the state is not the one that the query names")
+        expected = Layout.of(opened.method.parameters(opened.method.init(0)))
+        try:
+            given = Layout.of(opened.method.parameters(state))
+        except (KeyError, FedmotionError):
+            raise Refusal(RefusalCode.MALFORMED, "the state lacks parameters") from None
+        if given != expected:
+            raise Refusal(RefusalCode.MALFORMED, "the state has parameters of other names or shapes")
+
+    def _noised_sum(
+        self, round: int, state: PublicState, opened: _Open, mechanism: SampledGaussian
+    ) -> Vector:
+        """The mean over the round's steps of its noised sums, `[dimension]` float64.
+
+        One step is the plain case. With several (rule 9 of the gate), the site moves the
+        parameters by its own noised mean between steps; each step carries the full noise
+        and is charged, so the parameters of a later step are public.
+        """
+        plan, method = opened.plan, opened.method
+        users = self._loaded(opened)
+        parameters = method.parameters(state)
+        total = torch.zeros(plan.dimension, dtype=torch.float64)
+        for step in range(plan.steps_per_round):
+            noised = self._clipped_sum(users, parameters, opened, mechanism, round, step)
+            noised = noised + mechanism.noise(round, step)
+            total += noised / plan.steps_per_round
+            if step + 1 < plan.steps_per_round:
+                mean = noised / (plan.sampling_rate * self._declared_population)
+                parameters = method.local_step(parameters, mean.to(torch.float32))
+        return total
+
+    def _clipped_sum(
+        self,
+        users: Users,
+        parameters: Mapping[str, Tensor],
+        opened: _Open,
+        mechanism: SampledGaussian,
+        round: int,
+        step: int,
+    ) -> Vector:
+        plan, method, device = opened.plan, opened.method, self._speed.device
+        placed = {name: value.to(device) for name, value in parameters.items()}
+        gradients = per_unit_gradients(method, placed)
+        key = mechanism.person_key(round, step)
+
+        def rows(units: list[int]) -> Tensor:
+            rng = mechanism.persons(key, [users.names[unit] for unit in units])
+            batch = users.batch(units, method.motions, rng, plan.arrays_digest)
+            examples = method.examples(batch, rng)
+            return gradients({name: value.to(device) for name, value in examples.items()})
+
+        drawn = mechanism.sample(len(users), round, step)
+        return clipped_sum(rows, drawn, plan.dimension, plan.clip_norm, self._speed.chunking)
+
+    def _loaded(self, opened: _Open) -> Users:
+        if self._users is None:
+            self._users = self._people()
+        self._users.encode(opened.codec, opened.plan.arrays_digest)
+        return self._users
+
+
+def _open(plan: Plan, arrays: Mapping[str, Tensor]) -> _Open:
+    """Build what the plan names from the site's own code; raises Refusal(MALFORMED) if it does not fit."""
+    try:
+        codec = load_codec(arrays, plan.codec)
+        method = build(plan.method, plan.options, codec)
+    except (FedmotionError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise Refusal(RefusalCode.MALFORMED, f"the plan's method or codec does not build: {error}") from None
+    if not isinstance(method, GradientMethod):
+        raise Refusal(RefusalCode.POLICY, f"this gate does not compute {plan.method}")
+    if method.dimension != plan.dimension or codec.labels != plan.labels:
+        raise Refusal(RefusalCode.MALFORMED, "the plan's dimension or labels are not the method's")
+    return _Open(plan=plan, method=method, codec=codec)

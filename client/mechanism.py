@@ -1,0 +1,52 @@
+"""Sampler, noise and accounting event of one accepted plan, from one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.noise import PersonRandom, Source, Stream, gaussian, poisson_sample
+from common.query import Plan, PrivacyEvent
+from common.vector import Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledGaussian:
+    """The Gaussian mechanism on a Poisson sample of the units of one site.
+
+    Formal guarantee: `round` noised steps cost each unit `event()` under adding or
+    removing that unit, provided every contribution has norm at most the plan's
+    `clip_norm` and `noise` is added once to each step's sum.
+    """
+
+    plan: Plan
+    site: str
+    source: Source
+
+    def event(self) -> PrivacyEvent:
+        """What one round costs."""
+        return self.plan.event()
+
+    def sample(self, units: int, round: int, step: int) -> list[int]:
+        """Indices of this step's Poisson sample."""
+        return poisson_sample(self._stream("sample", round, step), units, self.plan.sampling_rate)
+
+    def noise(self, round: int, step: int) -> Vector:
+        """This step's noise, `[dimension]` float64; zero under `central`, where the server adds it."""
+        std = self.plan.noise_std if self.plan.trust == "local" else 0.0
+        return gaussian(self._stream("noise", round, step), std, self.plan.dimension)
+
+    def person_key(self, round: int, step: int) -> bytes:
+        """The key of this step's per-unit randomness, drawn once a step."""
+        return self._key("persons", round, step)
+
+    @staticmethod
+    def persons(key: bytes, names: Sequence[str]) -> PersonRandom:
+        """Each named unit's own randomness under `key`."""
+        return PersonRandom(key, names)
+
+    def _key(self, purpose: str, round: int, step: int) -> bytes:
+        return self.source.key(purpose, self.site, self.plan.run_id, round, step)
+
+    def _stream(self, purpose: str, round: int, step: int) -> Stream:
+        return Stream(self._key(purpose, round, step))

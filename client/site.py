@@ -1,0 +1,110 @@
+"""A site's own file, and the gate it opens: data, budget, policy and ledger in one place."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from client.gate import LocalGate, Speed
+from client.ledger import Budget, Ledger
+from client.policy import SitePolicy
+from client.users import Share, Users, load_users
+from client.datasets import DataOptions, DataSet, open_data_set
+from common.errors import InputError
+from common.noise import Source
+from common.query import Trust, Unit
+from common.validation import one_line
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataTable(_Table):
+    """Where the site's people are: `path` (absent: procedural people) and how to read it."""
+
+    path: Path | None = None
+    options: DataOptions = DataOptions()
+
+
+class ShareTable(_Table):
+    """Which people of the data set are this site's."""
+
+    seed: int = 0
+    start: float = Field(default=0.0, ge=0, le=1)
+    stop: float = Field(default=1.0, ge=0, le=1)
+    column: str | None = None
+    value: str | None = None
+
+
+class BudgetTable(_Table):
+    """A unit's lifetime budget at this site."""
+
+    epsilon: float = Field(gt=0)
+    delta: float = Field(gt=0, lt=1)
+
+
+class SiteFile(_Table):
+    """SITE.toml. `test_seed` switches on the explicit test mode, which carries no guarantee."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    ledger: Path
+    unit: Unit
+    trust: tuple[Trust, ...] = ("local",)
+    methods: tuple[str, ...]
+    declared_population: int = Field(ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    budget: BudgetTable
+    data: DataTable = DataTable()
+    share: ShareTable = ShareTable()
+    test_seed: int | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> SiteFile:
+        """Parse `path`; InputError names the key. A relative ledger lies beside the file."""
+        try:
+            site = cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not valid TOML: {error}") from None
+        except ValidationError as error:
+            raise InputError(f"{path}: {one_line(error)}") from None
+        return site.model_copy(update={"ledger": path.parent / site.ledger})
+
+    def policy(self) -> SitePolicy:
+        return SitePolicy(unit=self.unit, trust=self.trust, methods=self.methods)
+
+    def create_ledger(self) -> None:
+        """Make the site's ledger, once; raises InputError where one exists."""
+        budget = Budget(epsilon=self.budget.epsilon, delta=self.budget.delta)
+        Ledger.create(self.ledger, self.name, self.unit, budget).close()
+
+    def users(self, data: DataSet | None = None) -> Users:
+        """Read the site's people from `data`, by default the data set that the file names."""
+        if data is None:
+            data = open_data_set(self.data.path, self.data.options)
+        return load_users(data, Share(**self.share.model_dump()), self.unit)
+
+    def open_gate(self, data: DataSet | None = None) -> LocalGate:
+        """The site's gate; its people are read after the first charge."""
+        return LocalGate(
+            ledger=Ledger.open(self.ledger),
+            policy=self.policy(),
+            declared_population=self.declared_population,
+            people=lambda: self.users(data),
+            source=Source(self.test_seed),
+            speed=Speed(device=resolve_device(self.device)),
+        )
+
+
+def resolve_device(name: str) -> str:
+    """`auto` is CUDA where there is one; asking for a missing CUDA is an InputError."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("device = cuda, but no CUDA device is available: use auto or cpu")
+    return "cuda" if name != "cpu" and available else "cpu"

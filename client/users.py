@@ -1,0 +1,118 @@
+"""The people of one site: their sequences, encoded by the public codec, drawn afresh each round.
+
+Only `client.gate` may import this module; nothing here is computed across people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from client.datasets import DataSet
+from common.generator.codec import Codec
+from common.method import UserBatch, UserRandom
+from common.motion.recording import Recording
+from common.motion.windows import windows
+from common.query import Unit
+
+_ENCODE_CHUNK = 512
+
+
+def position(person: str, seed: int) -> float:
+    """Where `person` lies in [0, 1): a hash of the person, so nobody else's presence moves it."""
+    digest = hashlib.sha256(f"{seed}:{person}".encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """The people of a data set who belong to one site: an interval of `position`, or a column's value."""
+
+    seed: int
+    start: float
+    stop: float
+    column: str | None = None
+    value: str | None = None
+
+    def select(self, data: DataSet) -> tuple[str, ...]:
+        """This share's people, in the data set's order."""
+        people = [p for p in data.people() if self.start <= position(p, self.seed) < self.stop]
+        if self.column is not None:
+            values = data.column(self.column)
+            people = [p for p in people if values[p] == self.value]
+        return tuple(people)
+
+
+class Users:
+    """Units (people or records) with their windows, and latents once encoded.
+
+    `names[u]` identifies unit u for its own randomness; unit u owns the windows
+    `starts[u]` to `starts[u + 1]`.
+    """
+
+    def __init__(self, names: Sequence[str], starts: Sequence[int], raw: Tensor, labels: list[str | None]) -> None:
+        self.names = tuple(names)
+        self._starts = torch.tensor([*starts], dtype=torch.int64)
+        self._raw = raw
+        self._labels = labels
+        self._encoded: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def gather(cls, recordings: Iterable[Recording], data: DataSet, unit: Unit) -> Users:
+        """Group windows by unit: a person, or a record (one motion; for sensors one window)."""
+        owned: dict[str, list[tuple[np.ndarray, str | None]]] = {}
+        for recording in recordings:
+            for number, window in enumerate(windows(recording.samples, data.modality)):
+                name = recording.person
+                if unit == "record":
+                    name = f"{recording.person}/{recording.name}"
+                    name += f"/{number}" if data.modality.kind == "sensor" else ""
+                owned.setdefault(name, []).append((window, recording.label))
+        flat = [item for items in owned.values() for item in items]
+        starts = np.cumsum([0, *(len(items) for items in owned.values())])
+        raw = torch.from_numpy(np.stack([window for window, _ in flat])) if flat else torch.empty(0)
+        return cls(tuple(owned), starts.tolist(), raw, [label for _, label in flat])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encode(self, codec: Codec, key: str) -> None:
+        """Encode every window with the codec named `key`; repeats are free."""
+        if key in self._encoded:
+            return
+        known = {label: index for index, label in enumerate(codec.labels)}
+        labels = torch.tensor(
+            [known.get(label or "", len(codec.labels)) for label in self._labels], dtype=torch.int64
+        )
+        latents = torch.empty(len(labels), codec.latent)
+        for start in range(0, len(labels), _ENCODE_CHUNK):
+            part = slice(start, start + _ENCODE_CHUNK)
+            latents[part] = codec.encode(self._raw[part], labels[part])
+        self._encoded = {key: (latents, labels)}
+
+    def batch(self, units: Sequence[int], motions: int, rng: UserRandom, key: str) -> UserBatch:
+        """Up to `motions` windows of each unit, drawn without replacement from the unit's own randomness.
+
+        Row u is the same whichever other units there are.
+        """
+        latents, labels = self._encoded[key]
+        index = torch.tensor(units, dtype=torch.int64)
+        start = self._starts[index]
+        owned = self._starts[index + 1] - start
+        width = max(int(owned.max()), motions)
+        ranks = rng.uniform(width)
+        ranks = torch.where(torch.arange(width) < owned[:, None], ranks, torch.inf)
+        chosen = torch.argsort(ranks, dim=1, stable=True)[:, :motions]
+        mask = torch.arange(motions) < owned[:, None]
+        rows = torch.where(mask, start[:, None] + chosen, start[:, None])
+        return UserBatch(latents=latents[rows], labels=labels[rows], mask=mask)
+
+
+def load_users(data: DataSet, share: Share, unit: Unit) -> Users:
+    """Read the people of `share` from `data`."""
+    return Users.gather(data.recordings(share.select(data)), data, unit)

@@ -1,0 +1,126 @@
+"""The shared generator: public codec, denoiser, parameters, and how to draw motions from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+import torch
+from torch import Tensor
+
+from common.errors import InputError
+from common.generator.codec import Codec, Description
+from common.generator.denoisers import ResidualMLP
+from common.generator.diffusion import Preconditioning
+from common.generator.motion_codec import MotionCodec
+from common.generator.samplers import Churn, Denoise, guided, heun
+from common.generator.sensor_codec import SensorCodec
+
+UNLABELLED: Final = "unlabelled"
+"""The name of a sample drawn without a label."""
+
+_CODECS: Final[Mapping[str, type[Codec]]] = {MotionCodec.kind: MotionCodec, SensorCodec.kind: SensorCodec}
+_BATCH: Final = 4096
+
+
+def load_codec(arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Codec:
+    """The codec that `Codec.arrays()` and `Codec.description()` came from; InputError if unknown."""
+    kind = description.get("kind")
+    if kind not in _CODECS:
+        raise InputError(f"unknown codec {kind!r}: this version knows {', '.join(sorted(_CODECS))}")
+    return _CODECS[kind].from_arrays(arrays, description)
+
+
+def uniform_prior(labels: int) -> Tensor:
+    """Equal chances for all declared labels, `[labels + 1]`; without labels, all for no label."""
+    prior = torch.full((labels + 1,), 1 / max(labels, 1))
+    prior[-1] = 0.0 if labels else 1.0
+    return prior
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """`label_prior` `[labels + 1]` is public; its last entry is for motions without a label."""
+
+    codec: Codec
+    denoiser: ResidualMLP
+    parameters: Mapping[str, Tensor]
+    label_prior: Tensor
+    preconditioning: Preconditioning = field(default_factory=Preconditioning)
+
+    def sample(
+        self,
+        count: int,
+        label: str | None = None,
+        seed: int = 0,
+        *,
+        steps: int = 24,
+        stochastic: bool = False,
+        guidance: float = 0.0,
+    ) -> tuple[Tensor, list[str]]:
+        """Draw `count` motions: joints `[count, 60, 22, 3]` metres or sensor windows, and their labels.
+
+        `label` None draws labels from the prior, in shares as even as `count` allows. The same
+        arguments give the same motions. Raises InputError for an unknown label.
+        """
+        if count < 1:
+            raise InputError(f"count must be at least 1, got {count}")
+        random = torch.Generator().manual_seed(seed)
+        labels = self._labels(count, label, random)
+        churn = Churn() if stochastic else None
+        pieces = []
+        for part in labels.split(_BATCH):
+            denoise = self._denoise(part, guidance)
+            latents = heun(denoise, (len(part), self.codec.latent), random, steps=steps, churn=churn)
+            pieces.append(self.codec.decode(latents, part, random))
+        names = [*self.codec.labels, UNLABELLED]
+        return torch.cat(pieces), [names[i] for i in labels.tolist()]
+
+    def _labels(self, count: int, label: str | None, random: torch.Generator) -> Tensor:
+        if label is not None:
+            return torch.full((count,), self.codec.label_index(label))
+        points = (torch.randperm(count, generator=random) + torch.rand(1, generator=random)) / count
+        edges = torch.cumsum(self.label_prior / self.label_prior.sum(), dim=0)
+        last = int(torch.nonzero(self.label_prior)[-1])
+        return torch.searchsorted(edges, points, right=True).clamp_max(last)
+
+    def _denoise(self, labels: Tensor, guidance: float) -> Denoise:
+        null = torch.full_like(labels, len(self.codec.labels))
+        return guided(self._conditional(labels), self._conditional(null), guidance)
+
+    def _conditional(self, labels: Tensor) -> Denoise:
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            levels = sigma.expand(len(x))
+            return self.preconditioning.denoised(self.denoiser, self.parameters, x, levels, labels)
+
+        return denoise
+
+    def arrays(self) -> dict[str, Tensor]:
+        """All tensors of a checkpoint, by name."""
+        arrays = {f"codec/{name}": tensor for name, tensor in self.codec.arrays().items()}
+        arrays |= {f"denoiser/{name}": tensor for name, tensor in self.parameters.items()}
+        return arrays | {"label_prior": self.label_prior}
+
+    def description(self) -> Description:
+        """All else of a checkpoint, as JSON."""
+        return {
+            "codec": self.codec.description(),
+            "denoiser": self.denoiser.description(),
+            "sigma_data": self.preconditioning.sigma_data,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
+        """The generator that `arrays()` and `description()` came from."""
+        return cls(
+            codec=load_codec(_under("codec/", arrays), description["codec"]),
+            denoiser=ResidualMLP.from_description(description["denoiser"]),
+            parameters=_under("denoiser/", arrays),
+            label_prior=arrays["label_prior"],
+            preconditioning=Preconditioning(float(description["sigma_data"])),
+        )
+
+
+def _under(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

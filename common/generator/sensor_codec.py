@@ -1,0 +1,107 @@
+"""The codec of body-worn sensors: a fixed low-order DCT over physical constants, fitted on nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
+
+import torch
+from torch import Tensor
+
+from common.errors import InputError
+from common.generator.codec import (
+    LATENT_BOUND,
+    Codec,
+    Description,
+    dct_basis,
+    modality_description,
+    modality_from,
+)
+from common.motion.recording import Modality
+
+KEPT: Final = 6
+GRAVITY: Final = 9.81
+"""Unit of acceleration, m/s^2."""
+TURNING: Final = 2.0
+"""Unit of angular rate, rad/s: a wrist's in everyday activity."""
+
+_UNITS: Final = {"acc": GRAVITY, "gyr": TURNING}
+
+
+@dataclass(frozen=True, eq=False)
+class SensorCodec(Codec):
+    """Windows `[n, frames, channels]` to `[n, 6 * channels]`; names of channels hold `acc` or `gyr`.
+
+    A latent is a cosine's amplitude (the mean, for the first) in units of gravity or of 2 rad/s.
+    """
+
+    kind: ClassVar[str] = "sensor"
+
+    modality: Modality
+    labels: tuple[str, ...]
+    kept: int = KEPT
+
+    def __post_init__(self) -> None:
+        for name in self.modality.channels:
+            _unit(name)
+
+    @property
+    def latent(self) -> int:
+        return self.kept * len(self.modality.channels)
+
+    def encode(self, windows: Tensor, labels: Tensor) -> Tensor:
+        expected = (self.modality.window, len(self.modality.channels))
+        if tuple(windows.shape[1:]) != expected:
+            raise ValueError(f"expected windows [n, *{expected}], got {tuple(windows.shape)}")
+        scaled = windows.to(torch.float32) / self._units
+        amplitudes = torch.einsum("tk,ntc->nkc", self._basis, scaled) / self._gains[:, None]
+        return amplitudes.flatten(1).clamp(-LATENT_BOUND, LATENT_BOUND)
+
+    def decode(self, latents: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        bounded = latents.clamp(-LATENT_BOUND, LATENT_BOUND)
+        amplitudes = bounded.unflatten(1, (self.kept, len(self.modality.channels)))
+        return torch.einsum("tk,nkc->ntc", self._basis, amplitudes * self._gains[:, None]) * self._units
+
+    @property
+    def _basis(self) -> Tensor:
+        return dct_basis(self.modality.window, self.kept)
+
+    @property
+    def _gains(self) -> Tensor:
+        """Orthonormal coefficient of a unit mean and of cosines of unit amplitude, `[kept]`."""
+        gains = torch.full((self.kept,), (self.modality.window / 2) ** 0.5)
+        gains[0] = self.modality.window**0.5
+        return gains
+
+    @property
+    def _units(self) -> Tensor:
+        return physical_units(self.modality)
+
+    def arrays(self) -> dict[str, Tensor]:
+        return {}
+
+    def description(self) -> Description:
+        return {
+            "kind": self.kind,
+            "labels": list(self.labels),
+            "kept": self.kept,
+            "modality": modality_description(self.modality),
+            "public_sha256": None,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
+        return cls(modality_from(description), tuple(description["labels"]), int(description["kept"]))
+
+
+def physical_units(modality: Modality) -> Tensor:
+    """The public unit of each channel, `[channels]`: gravity in m/s^2, or 2 rad/s."""
+    return torch.tensor([_unit(name) for name in modality.channels])
+
+
+def _unit(channel: str) -> float:
+    for part, unit in _UNITS.items():
+        if part in channel.lower():
+            return unit
+    raise InputError(f"channel {channel!r} is neither an accelerometer ('acc') nor a gyroscope ('gyr')")

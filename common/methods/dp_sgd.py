@@ -1,0 +1,150 @@
+"""User-level DP-SGD on the latent diffusion denoiser, with noise multiplicity as in DPDM.
+
+Dockhorn et al., "Differentially private diffusion models" (TMLR 2023): the loss of one person
+averages over K noise levels and draws before clipping, which costs computation and no privacy.
+Here it also averages over the person's sequences of the round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from common.generator.codec import Codec
+from common.generator.denoisers import ResidualMLP
+from common.generator.diffusion import Preconditioning, log_normal_sigma, stratified
+from common.generator.generator import Generator, uniform_prior
+from common.method import GradientMethod, PublicState, UserBatch, UserRandom
+from common.vector import Layout, Vector
+
+
+def _option(default: float, low: float, high: float) -> float:
+    """A hyper-parameter with the range that `common.methods.build` accepts."""
+    return field(default=default, metadata={"low": low, "high": high})  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPSGD(GradientMethod):
+    """EDM training of a residual MLP on codec latents; Adam and EMA run on releases only.
+
+    `width`, `depth`: of the MLP (depth 0: only the tables of shifts and scales).
+    `motions`: sequences of one person a round at most. `replicas`: noise draws K a sequence.
+    `learning_rate`: of Adam, falling to zero over `total_rounds` as half a cosine.
+    `local_rate`: of a site's own plain gradient step. `ema`: decay of the averaged parameters.
+    `label_dropout`: share of sequences trained without label, for guidance.
+    `P_mean`, `P_std`: of ln sigma (EDM, table 1).
+    """
+
+    name: ClassVar[str] = "dp_sgd"
+
+    codec: Codec = field(compare=False)
+    width: int = _option(64, 1, 2048)  # type: ignore[assignment]
+    depth: int = _option(1, 0, 16)  # type: ignore[assignment]
+    motions: int = _option(4, 1, 1024)  # type: ignore[assignment]
+    replicas: int = _option(8, 1, 256)  # type: ignore[assignment]
+    learning_rate: float = _option(5e-3, 1e-7, 1.0)
+    local_rate: float = _option(0.1, 1e-7, 1e3)
+    ema: float = _option(0.95, 0.0, 0.99999)
+    label_dropout: float = _option(0.0, 0.0, 0.9)
+    P_mean: float = _option(0.0, -5.0, 5.0)
+    P_std: float = _option(1.2, 0.01, 5.0)
+    total_rounds: int = _option(200, 1, 10_000_000)  # type: ignore[assignment]
+
+    @cached_property
+    def denoiser(self) -> ResidualMLP:
+        labels = len(self.codec.labels)
+        return ResidualMLP(latent=self.codec.latent, labels=labels, width=self.width, depth=self.depth)
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout.of(self.denoiser.init(0))
+
+    @property
+    def dimension(self) -> int:
+        return self.layout.dimension
+
+    def init(self, seed: int) -> PublicState:
+        start = self.denoiser.init(seed)
+        zeros = {name: torch.zeros_like(value) for name, value in start.items()}
+        return PublicState(0, _state(start, start, zeros, zeros))
+
+    def broadcast(self, state: PublicState) -> PublicState:
+        parameters = self.parameters(state)
+        return PublicState(state.round, {f"parameters/{name}": value for name, value in parameters.items()})
+
+    def parameters(self, state: PublicState) -> dict[str, Tensor]:
+        return _part("parameters/", state)
+
+    def examples(self, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
+        count, latent = users.latents.shape[1:]
+        labels = users.labels
+        if self.label_dropout > 0:
+            dropped = rng.uniform(count) < self.label_dropout
+            labels = torch.where(dropped, torch.full_like(labels, len(self.codec.labels)), labels)
+        uniform = stratified(rng.uniform(count, self.replicas))
+        return {
+            "latents": users.latents,
+            "labels": labels,
+            "mask": users.mask,
+            "sigma": log_normal_sigma(uniform, self.P_mean, self.P_std),
+            "noise": rng.normal(count, self.replicas, latent),
+        }
+
+    def loss(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
+        """lambda(sigma) |D(y + n; sigma, label) - y|^2 / latent, averaged (EDM, equation 2)."""
+        edm = Preconditioning()
+        sigma = examples["sigma"]  # [users, M, K]
+        y = examples["latents"][:, :, None]
+        labels = examples["labels"][:, :, None].expand(sigma.shape)
+        noised = y + sigma[..., None] * examples["noise"]
+        error = edm.denoised(self.denoiser, parameters, noised, sigma, labels) - y
+        each = (edm.weight(sigma) * error.square().mean(dim=-1)).mean(dim=-1)  # [users, M]
+        mask = examples["mask"]
+        total = torch.where(mask, each, torch.zeros_like(each)).sum(dim=1)
+        return total / mask.sum(dim=1).clamp_min(1)
+
+    def update(self, state: PublicState, mean: Vector) -> PublicState:
+        """Adam (Kingma and Ba, 2015, algorithm 1), then the average that `generator` uses."""
+        gradient = self.layout.unflatten(mean)
+        step = state.round + 1
+        beta1, beta2 = 0.9, 0.99
+        rate = self._rate(state.round) * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        decay = min(self.ema, step / (step + 9))
+        parameters, average, first, second = ({}, {}, {}, {})  # type: ignore[var-annotated]
+        for name, g in gradient.items():
+            first[name] = beta1 * state.arrays[f"first/{name}"] + (1 - beta1) * g
+            second[name] = beta2 * state.arrays[f"second/{name}"] + (1 - beta2) * g.square()
+            moved = rate * first[name] / (second[name].sqrt() + 1e-10)
+            parameters[name] = state.arrays[f"parameters/{name}"] - moved
+            average[name] = decay * state.arrays[f"ema/{name}"] + (1 - decay) * parameters[name]
+        return PublicState(step, _state(parameters, average, first, second))
+
+    def _rate(self, done: int) -> float:
+        share = min(done / self.total_rounds, 1.0)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+    def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
+        gradient = self.layout.unflatten(mean)
+        return {name: value - self.local_rate * gradient[name] for name, value in parameters.items()}
+
+    def generator(self, state: PublicState) -> Generator:
+        prior = uniform_prior(len(self.codec.labels))
+        return Generator(self.codec, self.denoiser, _part("ema/", state), prior)
+
+
+def _state(*groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    prefixes = ("parameters/", "ema/", "first/", "second/")
+    named = zip(prefixes, groups, strict=True)
+    return {f"{prefix}{name}": value for prefix, group in named for name, value in group.items()}
+
+
+def _part(prefix: str, state: PublicState) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value for name, value in state.arrays.items() if name.startswith(prefix)
+    }

@@ -1,0 +1,34 @@
+"""Recordings cut into training sequences of one fixed length."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.motion.recording import Modality
+
+Array = NDArray[np.float32]
+
+
+def frames_per_window(modality: Modality) -> int:
+    """Samples in one window: one more than `modality.window` for skeletons, whose features are differences."""
+    return modality.window + 1 if modality.kind == "skeleton" else modality.window
+
+
+def windows(samples: Array, modality: Modality) -> Array:
+    """Cut `samples` `[frames, ...]` into windows `[n, frames_per_window, ...]`, n >= 1.
+
+    Windows follow one another; a rest of at least half a window gets one more that ends
+    with the recording. A recording shorter than a window is padded by holding its last
+    frame. The cut depends on this recording's length alone.
+    """
+    length = frames_per_window(modality)
+    frames = samples.shape[0]
+    if frames < length:
+        padding = np.repeat(samples[-1:], length - frames, axis=0)
+        return np.concatenate([samples, padding])[None]
+    starts = list(range(0, frames - length + 1, modality.window))
+    rest = frames - (starts[-1] + length)
+    if rest >= length // 2:
+        starts.append(frames - length)
+    return np.stack([samples[start : start + length] for start in starts])

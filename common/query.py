@@ -1,0 +1,154 @@
+"""What a server may ask and what a site answers: plan, query, release, and the event they cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from common.errors import InputError
+from common.vector import Vector
+
+Unit = Literal["user", "record"]
+Trust = Literal["local", "central"]
+NEIGHBOURING = "add or remove one unit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyEvent:
+    """`count` compositions of the Gaussian mechanism on a Poisson sample of the units.
+
+    `noise_multiplier` is the noise's standard deviation over the sensitivity (0 means
+    no noise and an infinite epsilon); `sampling_rate` lies in (0, 1].
+    """
+
+    noise_multiplier: float
+    sampling_rate: float
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One clipped, sampled, noised sum over units: round `round` of an accepted plan.
+
+    Everything else a gate needs stands in the plan it accepted, so a server has no
+    field here with which to change the noise, the clip or the rate.
+    """
+
+    run_id: str
+    plan_digest: str
+    round: int
+    state_digest: str
+
+    def digest(self, trust: Trust) -> str:
+        """SHA-256 over the query and the trust model, in hexadecimal."""
+        return _sha256({**asdict(self), "trust": trust})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run's whole claim on every person, fixed before the first round.
+
+    `clip_norm` is C, the L2 sensitivity under adding or removing one unit;
+    `noise_multiplier` z gives noise of standard deviation z C in every coordinate of
+    every noised step. `options` are the method's hyper-parameters; `codec` describes the public
+    codec and `arrays_digest` names its arrays, which travel with the plan; `labels`
+    is the declared vocabulary.
+    """
+
+    run_id: str
+    method: str
+    options: Mapping[str, Any]
+    dimension: int
+    clip_norm: float
+    noise_multiplier: float
+    sampling_rate: float
+    unit: Unit
+    trust: Trust
+    rounds: int
+    steps_per_round: int
+    delta: float
+    codec: Mapping[str, Any]
+    arrays_digest: str
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require("clip_norm", self.clip_norm, 0 < self.clip_norm < math.inf, "a positive number")
+        _require(
+            "noise_multiplier", self.noise_multiplier, 0 <= self.noise_multiplier < math.inf, "0 or more"
+        )
+        _require("sampling_rate", self.sampling_rate, 0 < self.sampling_rate <= 1, "in (0, 1]")
+        _require("delta", self.delta, 0 < self.delta < 1, "in (0, 1)")
+        _require("rounds", self.rounds, self.rounds >= 1, "1 or more")
+        _require("dimension", self.dimension, self.dimension >= 1, "1 or more")
+        _require("steps_per_round", self.steps_per_round, self.steps_per_round >= 1, "1 or more")
+        _require("unit", self.unit, self.unit in ("user", "record"), "user or record")
+        _require("trust", self.trust, self.trust in ("local", "central"), "local or central")
+        if self.steps_per_round > 1 and self.trust != "local":
+            raise InputError(
+                "steps_per_round above 1 needs trust = local: every step carries the full noise"
+                " at the site; set steps_per_round = 1 or --trust local"
+            )
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise in each coordinate of one noised sum."""
+        return self.noise_multiplier * self.clip_norm
+
+    def event(self) -> PrivacyEvent:
+        """What one round costs a unit at a site."""
+        return self.spent(1)
+
+    def spent(self, rounds: int) -> PrivacyEvent:
+        """What `rounds` rounds cost a unit at a site."""
+        return PrivacyEvent(
+            noise_multiplier=self.noise_multiplier,
+            sampling_rate=self.sampling_rate,
+            count=rounds * self.steps_per_round,
+        )
+
+    def reserved(self) -> PrivacyEvent:
+        """What the whole plan costs a unit at a site."""
+        return self.spent(self.rounds)
+
+    def digest(self) -> str:
+        """SHA-256 over every field, in hexadecimal."""
+        return _sha256(asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """A site's yes to a plan, with the constants of the site that the server needs."""
+
+    site: str
+    plan_digest: str
+    declared_population: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Release:
+    """The one thing about people that leaves a site: built by the gate, decoded by the wire.
+
+    `total` `[dimension]` float32 is the sum of clipped contributions plus noise (for
+    several steps a round: expressed as such a sum, see `client.gate`); `charge` is the
+    ledger's number of the charge that paid for it.
+    """
+
+    site: str
+    run_id: str
+    round: int
+    query_digest: str
+    charge: int
+    total: Vector
+
+
+def _sha256(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _require(key: str, value: object, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise InputError(f"{key} is {value}: it must be {allowed}")

@@ -1,0 +1,84 @@
+"""Writing files so that a crash leaves the old content or the new, never half of it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from common.errors import InputError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write `path` (full disk, missing permission) into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another --out"
+        ) from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, on disk when this returns; InputError where that fails."""
+    temporary = path.with_name(f".{path.name}.new")
+    with writing(path):
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace `path` by `value` as readable JSON."""
+    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object at `path`; InputError where it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}: is this a run folder?") from None
+    except ValueError:
+        raise InputError(f"{path} is damaged: restore the run folder or run again") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is damaged: expected a JSON object")
+    return value
+
+
+@contextmanager
+def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold the lock file `path`; InputError when another process holds it for longer than `patience` seconds.
+
+    The operating system frees the lock when its holder ends, however it ends.
+    """
+    with writing(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + patience
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise InputError(
+                        f"another process is at work in {path.parent}: wait for it, or stop it"
+                    ) from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,40 @@
+"""fedmotion: one shared diffusion generator of human motion, trained over sites with differential privacy.
+
+    import fedmotion
+    motions = fedmotion.load("runs/demo").sample(8, label="walk")
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from server.generate import Model
+
+# Command -> (module, function): one table, imported when used.
+COMMANDS = {
+    "simulate": ("simulations.cli", "simulate"),
+    "plan": ("server.cli", "plan"),
+    "generate": ("server.cli", "generate"),
+}
+
+
+def load(run: str | Path) -> Model:
+    """The generator of a run folder: `.sample(n, label=...)` and `.labels`."""
+    from server.generate import load as load_model
+
+    return load_model(run)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; exits with 0, 1 (internal), 2 (usage or input), 3 (refused) or 130 (interrupted)."""
+    from server.shell import run
+
+    sys.exit(run(COMMANDS, sys.argv[1:] if arguments is None else arguments))
+
+
+if __name__ == "__main__":
+    main()

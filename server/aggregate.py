@@ -1,0 +1,40 @@
+"""Releases to the mean contribution: a sum over sites, divided by public constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from common.noise import Source, Stream, gaussian
+from common.query import Acceptance, Plan, Release
+from common.vector import Vector
+
+
+@dataclass
+class Sum:
+    """A running sum of releases, so that memory does not grow with the number of sites."""
+
+    dimension: int
+    population: int = 0
+    sites: list[str] = field(default_factory=list)
+    _total: Vector | None = None
+
+    def add(self, release: Release, site: Acceptance) -> None:
+        total = release.total.to(torch.float64)
+        self._total = total if self._total is None else self._total + total
+        self.population += site.declared_population
+        self.sites.append(site.site)
+
+    def mean(self, plan: Plan, source: Source, round: int) -> Vector:
+        """Sum / (q x declared population), `[dimension]` float32.
+
+        Under `central` the noise is added here, once, by the trusted server of the
+        reference simulation; the site's ledgers were charged for it.
+        """
+        total = torch.zeros(self.dimension, dtype=torch.float64) if self._total is None else self._total
+        if plan.trust == "central":
+            stream = Stream(source.key("central", plan.run_id, round))
+            total = total + gaussian(stream, plan.noise_std, plan.dimension)
+        return (total / (plan.sampling_rate * self.population)).to(torch.float32)
+

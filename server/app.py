@@ -1,0 +1,18 @@
+"""The ServerApp: the coordinator's loop, over whichever grid Flower hands it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from server.rounds import coordinate
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the plan in the folder that the run's configuration names."""
+    coordinate(grid, Path(str(context.run_config["run-dir"])))

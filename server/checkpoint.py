@@ -1,0 +1,84 @@
+"""The checkpoint: all that a run needs to go on, and all that the generator is, in one signed file.
+
+`checkpoint.safetensors` holds the method's state and the codec's arrays; its header
+holds the plan. `checkpoint.sig` holds signatures of this file and of the one before:
+the signature is written first, so a crash between the two writes leaves a valid pair.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save
+from torch import Tensor
+
+from common.errors import InputError
+from common.generator.generator import Generator, load_codec
+from common.method import Method, PublicState
+from common.methods import build
+from common.query import Plan
+from common.signing import public_name, read_signatures, sign, verify
+from common.storage import write_atomically, write_json
+
+FILE = "checkpoint.safetensors"
+SIGNATURE = "checkpoint.sig"
+KEY = Path("keys") / "coordinator.pem"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A plan, the codec's arrays and the state after `state.round` rounds."""
+
+    plan: Plan
+    codec_arrays: Mapping[str, Tensor]
+    state: PublicState
+
+    def method(self) -> Method:
+        return build(self.plan.method, self.plan.options, load_codec(self.codec_arrays, self.plan.codec))
+
+    def generator(self) -> Generator:
+        return self.method().generator(self.state)
+
+    def save(self, folder: Path, key: Ed25519PrivateKey) -> None:
+        """Replace the checkpoint in `folder`, signed with `key`."""
+        arrays = {f"codec/{name}": tensor.clone() for name, tensor in self.codec_arrays.items()}
+        arrays |= {f"state/{name}": tensor.clone() for name, tensor in self.state.arrays.items()}
+        metadata = {"plan": json.dumps(asdict(self.plan)), "round": str(self.state.round)}
+        content = save(arrays, metadata)
+        entries = [sign(key, content)]
+        if (folder / SIGNATURE).exists():
+            entries.append(read_signatures(folder / SIGNATURE)[1][0])
+        write_json(folder / SIGNATURE, {"key": public_name(key), "signatures": entries})
+        write_atomically(folder / FILE, content)
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint:
+        """The checkpoint in `folder`; InputError where it is missing, damaged or not signed."""
+        path = folder / FILE
+        if not path.is_file():
+            raise InputError(f"{path} is missing: {folder} is no run folder, or its run never started")
+        public, entries = read_signatures(folder / SIGNATURE)
+        content = path.read_bytes()
+        if not any(verify(public, content, entry) for entry in entries):
+            raise InputError(f"{path} does not match its signature: it was changed or damaged; restore it")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+            arrays = load(content)
+        except SafetensorError as error:
+            raise InputError(f"{path} does not load: {error}") from None
+        fields = json.loads(metadata["plan"])
+        return cls(
+            plan=Plan(**{**fields, "labels": tuple(fields["labels"])}),
+            codec_arrays=_under("codec/", arrays),
+            state=PublicState(int(metadata["round"]), _under("state/", arrays)),
+        )
+
+
+def _under(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,147 @@
+"""What a run may claim, in words and over its rounds: no epsilon without the terms that give it a meaning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from server.charts import Axis, Chart, axis, number
+from server.markup import card, facts
+
+Run = Mapping[str, Any]
+
+_UNITS = {
+    "user": "one person with all of that person's recordings, at all sites",
+    "record": "one recording; a person with several recordings is protected less than this",
+}
+_TRUST = {
+    "local": "local: every site adds the full noise before anything leaves it. "
+    "The claim holds against everyone, the server included.",
+    "secagg": "secagg: every site adds a share of the noise and masks the result. The server sees only the "
+    "sum; the claim holds while no more sites than declared collude with it.",
+    "central": "central: a trusted server adds the noise. In simulation only, as a reference: "
+    "the server would see what each site computed.",
+}
+_WITHOUT_NOISE = "It was trained without noise (ε = ∞), so it may repeat what it saw of a person."
+_TEST_MODE = (
+    "It ran in test mode, with seeded sampling and noise: whoever knows the seed can take the noise "
+    "away, so the ε in its files is no claim."
+)
+
+
+def has_guarantee(run: Run) -> bool:
+    """Whether the run claims anything: not stamped "none", epsilon finite, delta below 1."""
+    privacy = run.get("privacy", {})
+    finite = math.isfinite(finite_or_infinite(privacy.get("epsilon_spent")))
+    return run.get("guarantee", "none") != "none" and finite and finite_or_infinite(privacy.get("delta")) < 1
+
+
+def finite_or_infinite(value: Any) -> float:
+    """A number; infinity for what JSON cannot say (null, "inf") and for nonsense."""
+    try:
+        known = float(value)
+    except (TypeError, ValueError):
+        return math.inf
+    return math.inf if math.isnan(known) else known
+
+
+def show_epsilon(value: Any) -> str:
+    """Four digits, or the sign for infinity."""
+    epsilon = finite_or_infinite(value)
+    return f"{epsilon:.4g}" if math.isfinite(epsilon) else "∞"
+
+
+def terms(run: Run) -> str:
+    """What must stand beside every epsilon, as HTML."""
+    privacy = run.get("privacy", {})
+    words = ", ".join(f"{name} {privacy.get(name, '?')}" for name in ("unit", "neighbouring", "trust"))
+    return f"δ = {_delta(privacy)}, {escape(words)}"
+
+
+def _delta(privacy: Mapping[str, Any]) -> str:
+    return f"{finite_or_infinite(privacy.get('delta')):.3g}"
+
+
+def guarantee_section(run: Run) -> str:
+    """The claim with all its terms, or a warning that there is none."""
+    if not has_guarantee(run):
+        return _warning(run)
+    privacy = run["privacy"]
+    epsilon, unit = finite_or_infinite(privacy.get("epsilon_spent")), str(privacy.get("unit", "?"))
+    whose = escape({"user": "any one person", "record": "any one recording"}.get(unit, f"any one {unit}"))
+    factor = f"e<sup>ε</sup> = {math.exp(min(epsilon, 700.0)):.3g}"
+    words = (
+        "Seeing the model, its motions and every number the sites released changes the odds of any guess "
+        f"whether {whose} took part by at most a factor of {factor}, but for a probability of "
+        f"δ = {_delta(privacy)}. The claim stands under these terms:"
+    )
+    claim = f"ε = {show_epsilon(epsilon)} at δ = {_delta(privacy)} for {whose}"
+    content = f'<p class="claim">{claim}</p><p>{words}</p>{facts(_privacy_facts(privacy))}'
+    return card("Guarantee", content, "promise")
+
+
+def _privacy_facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
+    unit, trust = str(privacy.get("unit", "?")), str(privacy.get("trust", "?"))
+    spent, target = show_epsilon(privacy.get("epsilon_spent")), show_epsilon(privacy.get("epsilon_target"))
+    events = "; ".join(
+        f"{event.get('count')} times noise multiplier {_plain(event.get('noise_multiplier'))} "
+        f"at sampling rate {_plain(event.get('sampling_rate'))}"
+        for event in privacy.get("events", [])
+    )
+    return [
+        ("Spent", f"ε = {spent} of a target of {target}, at δ = {_delta(privacy)}"),
+        ("Unit", escape(f"{unit}: {_UNITS[unit]}" if unit in _UNITS else unit)),
+        ("Sites per person", f"at most {escape(str(privacy.get('sites_per_person', '?')))}"),
+        ("Neighbouring", escape(str(privacy.get("neighbouring", "?")))),
+        ("Trust", escape(_TRUST.get(trust, trust))),
+        ("Accountant", escape(str(privacy.get("accountant", "?")))),
+        ("Charged", escape(events or "no event")),
+    ]
+
+
+def _plain(value: Any) -> str:
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def _warning(run: Run) -> str:
+    infinite = not math.isfinite(finite_or_infinite(run.get("privacy", {}).get("epsilon_spent")))
+    why = _WITHOUT_NOISE if infinite else _TEST_MODE
+    if not infinite and run.get("guarantee", "none") != "none":
+        why = "Its files name no valid δ."
+    text = f"{why} Do not share this model, its motions or this report as private."
+    return f'<div class="warning" role="alert"><strong>No privacy guarantee</strong><p>{text}</p></div>\n'
+
+
+def budget_section(run: Run, metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Epsilon after each round, if it is a claim, and how long the rounds took."""
+    rounds = [row for row in metrics if "round" in row]
+    seconds = sum(float(row.get("seconds", 0.0)) for row in rounds)
+    took = f"{len(rounds)} rounds took {number(round(seconds, 1))} s." if rounds else "No round was recorded."
+    spent = [(int(row["round"]), finite_or_infinite(row.get("epsilon"))) for row in rounds]
+    spent = [(r, epsilon) for r, epsilon in spent if math.isfinite(epsilon)]
+    if not has_guarantee(run):
+        return card("Rounds", f"<p>{took} Without a guarantee there is no ε to plot.</p>")
+    if not spent:
+        return card("Rounds", f"<p>{took}</p>")
+    note = (
+        f"ε at the most exposed site after each round ({terms(run)}); the dashed line is the target. {took}"
+    )
+    chart = _budget_chart(spent, finite_or_infinite(run["privacy"].get("epsilon_target")))
+    return card("Budget over the rounds", f'<p>{note}</p><div class="plot">{chart}</div>')
+
+
+def _budget_chart(spent: Sequence[tuple[int, float]], target: float) -> str:
+    top = max([e for _, e in spent] + ([target] if math.isfinite(target) else []))
+    last = max(spent[-1][0], 1)
+    ticks = tuple(t for t in axis(0, last, 4).ticks if t <= last and t == int(t))
+    chart = Chart(x=Axis(0, last, ticks), y=axis(0.0, top, 4), width=520, height=220,
+                  title="Epsilon over the rounds", x_unit="rounds")  # fmt: skip
+    parts = [chart.curve([r for r, _ in spent], [e for _, e in spent])]
+    if math.isfinite(target):
+        (x1, y), (x2, _) = chart.place(0, target), chart.place(last, target)
+        parts.append(f'<line class="target" x1="{x1}" x2="{x2}" y1="{y}" y2="{y}"/>')
+    x, y = chart.place(*spent[-1])
+    parts.append(f'<circle class="dot" cx="{x}" cy="{y}" r="3.5"/>')
+    return chart.svg(*parts)

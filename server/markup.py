@@ -1,0 +1,22 @@
+"""The few pieces of HTML that the report's sections share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def card(title: str, content: str, kind: str = "") -> str:
+    """A titled section around `content` (HTML)."""
+    return f'<section class="card {kind}"><h2>{title}</h2>{content}</section>\n'
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> str:
+    """A definition list; names and values are HTML."""
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs) + "</dl>"
+
+
+def table(heads: tuple[str, str, str], rows: str) -> str:
+    """A table whose second and third columns hold numbers; `heads` and `rows` are HTML."""
+    first, *others = heads
+    cells = f"<th>{first}</th>" + "".join(f'<th class="number">{head}</th>' for head in others)
+    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -1,0 +1,18 @@
+// Colours come from the page's style sheet, so that light and dark need no second list.
+
+const KNOWN = ['generated', 'real', 'public'];
+const SPARE = ['--group-4', '--group-5', '--group-6'];
+
+export function groupColours(clips) {
+  const names = [...new Set(clips.map((clip) => clip.group))];
+  const others = names.filter((name) => !KNOWN.includes(name));
+  const variable = (name) => (KNOWN.includes(name) ? `--${name}` : SPARE[others.indexOf(name) % SPARE.length]);
+  return Object.fromEntries(names.map((name) => [name, variable(name)]));
+}
+
+export function readTheme(element, variables) {
+  const style = getComputedStyle(element);
+  const read = (name) => style.getPropertyValue(name).trim();
+  const groups = Object.fromEntries(Object.entries(variables).map(([name, variable]) => [name, read(variable)]));
+  return { ink: read('--ink'), dark: read('--dark') === '1', groups };
+}

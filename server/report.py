@@ -1,0 +1,220 @@
+"""The report of a run: one self-contained page with the guarantee, its price, the quality and the motions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from common.motion.skeleton import FRAME_RATE
+from server.charts import number
+from server.guarantee import (
+    Run,
+    budget_section,
+    finite_or_infinite,
+    guarantee_section,
+    has_guarantee,
+    show_epsilon,
+    terms,
+)
+from server.markup import card, facts, table
+from server.pages import Clip, Window, page, player, sensor_charts
+
+_MANY_SITES = 12
+_ROWS = {
+    "private": ("Private generator", "trained in this run on the sites' data"),
+    "public_only": ("Public only", "the same generator without any of the sites' data: costs no privacy"),
+    "floor": ("Floor", "real held-out people against other real people: the best that can be reached"),
+}
+
+
+def report_page(
+    run: Run,
+    metrics: Sequence[Mapping[str, Any]],
+    clips: Sequence[Clip] | Sequence[Window],
+    *,
+    rate: float = FRAME_RATE,
+) -> str:
+    """The report of `run` (the parsed run.json) with `metrics` (the rows of metrics.jsonl).
+
+    `clips` are motions or sensor windows to show, at `rate` frames a second; none leaves
+    that section out. Raises InputError if one of them has a wrong shape or value.
+    """
+    motions = [clip for clip in clips if isinstance(clip, Clip)]
+    windows = [clip for clip in clips if isinstance(clip, Window)]
+    sections = (
+        _header(run),
+        guarantee_section(run),
+        _samples(motions, windows, rate),
+        budget_section(run, metrics),
+        _quality(run),
+        _sites(run),
+        _repeat(run),
+        _versions(run),
+    )
+    title = f"fedmotion report: {run.get('method', 'unknown method')}"
+    return page(title, f'<main class="sheet">\n{"".join(sections)}</main>', script=bool(motions))
+
+
+def _header(run: Run) -> str:
+    sites = len(run.get("sites", []))
+    words = (
+        f"Method {run.get('method', 'unknown')}",
+        f"{sites} {'site' if sites == 1 else 'sites'}",
+        f"{run.get('rounds', '?')} rounds",
+        f"engine {run.get('engine', '?')}",
+    )
+    line = escape(", ".join(words))
+    return f'<header><h1>Shared motion generator</h1><p class="muted">{line}.</p></header>\n'
+
+
+def _samples(motions: Sequence[Clip], windows: Sequence[Window], rate: float) -> str:
+    if motions:
+        note = "Drag to turn; choose a motion to see it large."
+        if len({clip.group for clip in motions}) > 1:
+            note += " Compare sets a motion beside one of another group."
+        note += _real_note({clip.group for clip in motions})
+        content = f'<p class="muted small">{note}</p>{player(motions, rate=rate, embedded=True)}'
+        return card("Motions", content, "embed")
+    if not windows:
+        return ""
+    note = "All charts of one sensor share their vertical axis." + _real_note({w.group for w in windows})
+    content = f'<p class="muted small">{note}</p>{sensor_charts(windows, rate=rate)}'
+    return card("Sensor windows", content)
+
+
+def _real_note(groups: set[str]) -> str:
+    if "real" not in groups:
+        return ""
+    text = (
+        "What is marked real are recordings as they are: no guarantee covers them, so check before you share."
+    )
+    return f" <strong>{text}</strong>"
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    distance: float  # infinite where it is not known
+    note: str
+    private: bool
+
+
+def _quality(run: Run) -> str:
+    quality = run.get("quality", {})
+    rows = _table_rows(quality.get("table", [])) or _frechet_rows(quality.get("frechet", {}))
+    if not rows:
+        return ""
+    longest = max([row.distance for row in rows if math.isfinite(row.distance)] + [1e-12])
+    lines = "".join(_quality_row(row, longest) for row in rows)
+    spent = "no privacy guarantee"
+    if has_guarantee(run):
+        spent = f"ε = {show_epsilon(run['privacy'].get('epsilon_spent'))}, {terms(run)}"
+    words = (
+        f"<p>The private row is this run's generator ({spent}). The Fréchet distance compares the motions of "
+        "two sets through their features, by mean and covariance: 0 means equal, smaller is closer to real "
+        "people. It is measured against people held out of the training. Its values compare rows of this "
+        'table, not tables of other papers.</p><p class="muted">It was evaluated in simulation, with the '
+        "held-out people at hand. It is computed from people's data without noise, so a deployment does not "
+        "release it.</p>"
+    )
+    heads = ("Generator", "", "Fréchet distance")
+    return card("Quality", f"{table(heads, lines)}{_verdict(quality.get('frechet', {}))}{words}")
+
+
+def _table_rows(rows: Sequence[Mapping[str, Any]]) -> list[_Row]:
+    return [
+        _Row(
+            name, finite_or_infinite(row.get("frechet")), str(row.get("note", "")), "private" in name.lower()
+        )
+        for row in rows
+        for name in [str(row.get("generator", "?"))]
+    ]
+
+
+def _frechet_rows(frechet: Mapping[str, Any]) -> list[_Row]:
+    return [
+        _Row(name, finite_or_infinite(frechet[key]), note, key == "private")
+        for key, (name, note) in _ROWS.items()
+        if frechet.get(key) is not None
+    ]
+
+
+def _quality_row(row: _Row, longest: float) -> str:
+    known = math.isfinite(row.distance)
+    share = min(max(100.0 * row.distance / longest, 0.0), 100.0) if known else 0.0
+    kind = ' class="private"' if row.private else ""
+    return (
+        f'<tr><td>{escape(row.name)}<br><span class="muted small">{escape(row.note)}</span></td>'
+        f'<td class="meter"><i{kind} style="width:{share:.1f}%"></i></td>'
+        f'<td class="number">{number(row.distance) if known else "not known"}</td></tr>'
+    )
+
+
+def _verdict(frechet: Mapping[str, Any]) -> str:
+    private = finite_or_infinite(frechet.get("private"))
+    public = finite_or_infinite(frechet.get("public_only"))
+    if not (math.isfinite(private) and math.isfinite(public) and public > 0):
+        return ""
+    change = 100.0 * (1.0 - private / public)
+    text = "The sites' data did not help: public data alone come at least as close to held-out people."
+    if change > 0:
+        text = f"The sites' data brought the generator {change:.0f} % closer to held-out people than without."
+    return f"<p><strong>{text}</strong></p>"
+
+
+def _sites(run: Run) -> str:
+    sites = run.get("sites", [])
+    if not sites:
+        return ""
+    claimed = has_guarantee(run)
+    rows = "".join(
+        f"<tr><td>{escape(str(site.get('name', '?')))}</td>"
+        f'<td class="number">{escape(str(site.get("declared_population", "?")))}</td>'
+        f'<td class="number">{show_epsilon(site.get("epsilon_spent")) if claimed else "no claim"}</td></tr>'
+        for site in sites
+    )
+    content = table(("Site", "Declared population", "ε spent"), rows)
+    if len(sites) > _MANY_SITES:
+        content = f"<details><summary>All {len(sites)} sites</summary>{content}</details>"
+    note = "Populations are declared by the sites, not counted: counts never leave a site."
+    if claimed:
+        note += f" ε: {terms(run)}."
+    return card("Sites", f'{content}<p class="muted small">{note}</p>')
+
+
+def _repeat(run: Run) -> str:
+    text = (
+        "The seed fixes what is public: initial weights, public corpus, partition. Outside test mode, "
+        "sampling and noise come from the operating system: a repeat follows the same plan at its price, "
+        "and its numbers differ a little. <code>run.json</code> beside this file holds the settings; "
+        "<code>fedmotion ledger verify</code> checks what each site was charged."
+    )
+    return card("How to repeat this run", f"<pre>{escape(_command(run))}</pre><p>{text}</p>")
+
+
+def _command(run: Run) -> str:
+    if run.get("command"):
+        return str(run["command"])
+    privacy = run.get("privacy", {})
+    options = {
+        "method": run.get("method"),
+        "trust": privacy.get("trust"),
+        "unit": privacy.get("unit"),
+        "sites": len(run.get("sites", [])) or None,
+        "rounds": run.get("rounds"),
+        "epsilon": show_epsilon(privacy.get("epsilon_target")).replace("∞", "inf"),
+        "delta": privacy.get("delta"),
+        "engine": run.get("engine"),
+        "seed": run.get("seed"),
+    }
+    return "fedmotion simulate " + " ".join(f"--{k} {v}" for k, v in options.items() if v is not None)
+
+
+def _versions(run: Run) -> str:
+    versions = {"fedmotion": run["fedmotion"]} if "fedmotion" in run else {}
+    versions |= run.get("versions", {})
+    pairs = [(escape(str(name)), escape(str(value))) for name, value in versions.items()]
+    return card("Versions", facts(pairs)) if pairs else ""

@@ -1,0 +1,99 @@
+"""The command `simulate`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from simulations.config import presets
+from simulations.run import RUN, Request
+from simulations.run import simulate as run_simulation
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run leaves.")]
+
+
+def simulate(
+    config: Annotated[
+        str | None, typer.Argument(help=f"A TOML file, or a preset: {', '.join(presets())}.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of .bvh(.gz) files or sensor CSVs, or a sensors.toml; default: procedural people."),
+    ] = None,
+    public: Annotated[
+        Path | None, typer.Option(help="Folder of public motions; default: a shifted procedural population.")
+    ] = None,
+    people: Annotated[
+        int | None, typer.Option(help="Procedural people, or the declared number of people or records of --data.")
+    ] = None,
+    sites: Annotated[int | None, typer.Option(help="Number of simulated sites (default 8, fewer for few people).")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of training.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Privacy budget of the run; inf trains without privacy.")] = None,
+    delta: Annotated[float | None, typer.Option(help="Default: min(1e-5, 1/(10 x units)).")] = None,
+    site_budget: Annotated[float | None, typer.Option(help="Each site's own epsilon for a person's lifetime.")] = None,
+    method: Annotated[str | None, typer.Option(help="dp_sgd.")] = None,
+    trust: Annotated[str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")] = None,
+    unit: Annotated[str | None, typer.Option(help="user (a person), or record (one motion or window).")] = None,
+    engine: Annotated[str | None, typer.Option(help="inprocess, or flower (Flower's Ray engine).")] = None,
+    holdout: Annotated[float | None, typer.Option(help="Share of people kept out of training, to evaluate with.")] = None,
+    site_column: Annotated[str | None, typer.Option(help="Manifest column that says which site a person is at.")] = None,
+    person_pattern: Annotated[str | None, typer.Option(help="Regular expression with (?P<person>...) over file paths.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV with columns file, person, label.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out, and say which.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Fixes public things only: first weights, public people, partition.")] = None,
+    test_mode: Annotated[
+        bool, typer.Option("--test-mode", help="Seed sampling and noise as well: repeatable, and no guarantee at all.")
+    ] = False,
+    out: Out = Path("runs/simulation"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print run.json and nothing else.")] = False,
+) -> None:
+    """Train one generator over many simulated sites, with differential privacy for every person."""
+    given: dict[str, Any] = {
+        "data": data, "public": public, "people": people, "sites": sites, "rounds": rounds,
+        "epsilon": epsilon, "delta": delta, "site_budget": site_budget, "method": method, "trust": trust,
+        "unit": unit, "engine": engine, "holdout": holdout, "site_column": site_column,
+        "person_pattern": person_pattern, "manifest": manifest and str(manifest), "device": device,
+        "skip_bad": skip_bad or None, "seed": seed, "test_mode": test_mode or None,
+    }  # fmt: skip
+    flags = {key: value for key, value in given.items() if value is not None}
+    console = Console(quiet=as_json, highlight=False)
+    logging.getLogger("fedmotion").addHandler(logging.NullHandler())
+    logging.getLogger("fedmotion").propagate = False
+    try:
+        run = run_simulation(Request(source=config, flags=flags, out=out, resume=resume), console)
+    except KeyboardInterrupt:
+        if (out / "simulation.json").exists():
+            raise KeyboardInterrupt(f"go on with: fedmotion simulate --resume --out {out}") from None
+        raise
+    if as_json:
+        print(json.dumps(run, indent=2, allow_nan=False))
+        return
+    _summary(run, out, console)
+
+
+def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
+    privacy, distances = run["privacy"], run["quality"]["frechet"]
+    if run["guarantee"] == "none":
+        console.print("no privacy guarantee: trained in test mode or without noise", style="bold red")
+    else:
+        console.print(
+            f"epsilon {privacy['epsilon_spent']:.3f} at delta {privacy['delta']:.3g} for every {privacy['unit']}"
+            f" ({privacy['neighbouring']}, {privacy['accountant']}, trust {privacy['trust']})"
+        )
+    if run["stopped"] is not None:
+        console.print(f"stopped after {run['rounds']} of {run['rounds_planned']} rounds: {run['stopped']}")
+    if run["refusals"]:
+        console.print(f"refusals: {run['refusals']}")
+    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in distances.items() if value is not None)
+    console.print(f"Fréchet distance to held-out people (lower is better; not released): {shown}" if shown else run["quality"]["note"])
+    console.print("open:")
+    for name in ("report.html", "samples/index.html", RUN, "metrics.jsonl"):
+        console.print(f"  {out / name}", soft_wrap=True)
+

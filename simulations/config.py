@@ -1,0 +1,123 @@
+"""What a simulation is told: a TOML file or preset, then flags over it; unknown keys are refused by name."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from common.errors import InputError
+from common.query import Trust, Unit
+from common.validation import one_line
+
+PRESETS = resources.files("simulations") / "presets"
+SITES = 8
+PEOPLE_PER_SITE = 3
+
+
+class SiteTable(BaseModel):
+    """One `[[site]]`: its share of the people (or its value of `site_column`) and its own budget."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    share: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    value: str | None = None
+    budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class Simulation(BaseModel):
+    """Every setting of a simulation; None means: derived from the data, as the field says.
+
+    `people`: how many procedural people, or the declared number of units of real data (default:
+    as counted, which then is a public fact). `sites`: equal shares, by a hash of the person; or
+    `[[site]]` tables; or one site for each value of `site_column`. `delta`: by default
+    min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
+    the run's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
+    the method. `test_mode` seeds sampling and noise and carries no guarantee.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path | None = None
+    public: Path | None = None
+    people: int | None = Field(default=None, ge=1)
+    motions: int = Field(default=4, ge=1, le=64)
+    sites: int | None = Field(default=None, ge=1, le=10_000)
+    site: tuple[SiteTable, ...] = ()
+    site_column: str | None = None
+    rounds: int = Field(default=200, ge=1, le=1_000_000)
+    steps_per_round: int = Field(default=1, ge=1, le=1000)
+    epsilon: float = Field(default=8.0, gt=0)
+    delta: float | None = Field(default=None, gt=0, lt=1)
+    site_budget: float | None = Field(default=None, gt=0)
+    sampling_rate: float = Field(default=0.5, gt=0, le=1)
+    clip_norm: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    method: str = "dp_sgd"
+    options: dict[str, int | float] = {}
+    latent: int = Field(default=24, ge=2, le=512)
+    trust: Trust = "local"
+    unit: Unit = "user"
+    engine: Literal["inprocess", "flower"] = "inprocess"
+    holdout: float = Field(default=0.2, ge=0, lt=1)
+    public_people: int = Field(default=500, ge=100, le=100_000)
+    person_pattern: str | None = None
+    manifest: str | None = None
+    labels: tuple[str, ...] | None = None
+    sensor_device: Literal["sw", "sp"] = "sw"
+    skip_bad: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    test_mode: bool = False
+
+    @field_validator("data", "public")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.absolute()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum([self.sites is not None, bool(self.site), self.site_column is not None]) > 1:
+            raise ValueError("give one of sites, [[site]] and site_column, not several")
+        if len({site.name for site in self.site}) != len(self.site):
+            raise ValueError("two [[site]] tables have the same name")
+        if self.steps_per_round > 1 and self.trust != "local":
+            raise ValueError("steps_per_round above 1 needs trust = local; set steps_per_round = 1")
+        return self
+
+
+def read_config(source: str | None, flags: Mapping[str, Any]) -> Simulation:
+    """`source` (a TOML file, a preset's name, or nothing) with `flags` over it; InputError names the key."""
+    values = {} if source is None else _read(source)
+    try:
+        return Simulation.model_validate({**values, **flags})
+    except ValidationError as error:
+        raise InputError(f"{source or 'simulate'}: {one_line(error)}") from None
+
+
+def _read(source: str) -> dict[str, Any]:
+    path = Path(source)
+    preset = PRESETS / f"{source}.toml"
+    if path.suffix != ".toml":
+        if not preset.is_file():
+            raise InputError(f"no preset {source!r}: choose from {', '.join(presets())}, or give a .toml file")
+        return tomllib.loads(preset.read_text(encoding="utf-8"))
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
+    for key in ("data", "public"):
+        if isinstance(values.get(key), str):
+            values[key] = path.parent / values[key]
+    return values
+
+
+def presets() -> list[str]:
+    """Names of the presets that come with the program."""
+    return sorted(entry.name.removesuffix(".toml") for entry in PRESETS.iterdir() if entry.name.endswith(".toml"))

@@ -1,0 +1,196 @@
+"""Two ways to run the same ServerApp and ClientApp: in this process, or on Flower's simulation engine."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import client.app
+import server.app
+from client.datasets import DataSet
+from client.site import SiteFile
+from common.errors import FedmotionError, InputError
+from simulations.grid import run_in_process
+
+ROOT = Path(__file__).resolve().parent.parent
+_BUNDLED = ("client", "common", "protos", "server", "simulations")
+_START_SECONDS = 60.0
+_POLL_SECONDS = 2.0
+_PR_SET_PDEATHSIG = 1
+_PROJECT = """[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "fedmotion"
+version = "{version}"
+license = "Apache-2.0"
+dependencies = []
+[tool.flwr.app]
+publisher = "fedmotion"
+[tool.flwr.app.components]
+serverapp = "server.app:app"
+clientapp = "client.app:app"
+[tool.flwr.app.config]
+run-dir = ""
+"""
+
+
+def run_inprocess(folder: Path, data: DataSet) -> None:
+    """Run the prepared `folder` in this process; sites share `data`, which is parsed already."""
+    files = sorted((folder / "sites").glob("*.toml"))
+    gates = {file: SiteFile.read(file).open_gate(data) for file in files}
+    client.app.resident.update(gates)
+    try:
+        run_in_process(server.app.app, client.app.app, len(files), {"run-dir": str(folder)})
+    finally:
+        for file, gate in gates.items():
+            del client.app.resident[file]
+            gate.close()
+
+
+def run_flower(folder: Path, version: str) -> None:
+    """Run the prepared `folder` on Flower's Ray engine, on a private port and home that end with the run."""
+    sites = len(list((folder / "sites").glob("*.toml")))
+    with tempfile.TemporaryDirectory(prefix="fedmotion-flower-") as name:
+        home = Path(name)
+        application = _application(home / "app", version)
+        port = _free_port()
+        environment = _environment(home)
+        (home / "config.toml").write_text(
+            f'[superlink]\ndefault = "private"\n[superlink.private]\naddress = "127.0.0.1:{port}"\n'
+            "insecure = true\n"
+        )
+        with _superlink(home, port, environment) as superlink:
+            config = home / "run.toml"
+            config.write_text(f"run-dir = {json.dumps(str(folder))}\n")
+            federation = f"num-supernodes={sites} client-resources-num-cpus=1 client-resources-num-gpus=0.0"
+            arguments = ["run", str(application), "private", "--run-config", str(config)]
+            run = _flwr([*arguments, "--federation-config", federation], home, environment)
+            _wait(str(run["run-id"]), home, environment, superlink)
+
+
+def _application(folder: Path, version: str) -> Path:
+    """What Flower bundles: our packages and a project file, copied so that any installation will do."""
+    for package in _BUNDLED:
+        shutil.copytree(
+            ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+        )
+    (folder / "pyproject.toml").write_text(_PROJECT.format(version=version))
+    return folder
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "FLWR_HOME": str(home),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _superlink(home: Path, port: int, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A SuperLink of our own in simulation mode; it and all it started are gone afterwards."""
+    command = [
+        "flower-superlink", "--insecure", "--simulation", "--isolation", "subprocess",
+        "--host", "127.0.0.1", "--port", str(port),
+        "--control-api-address", f"127.0.0.1:{_free_port()}",
+        "--disable-runtime-dependency-installation",
+    ]  # fmt: skip
+    with (home / "superlink.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            cwd=home,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        try:
+            _await_port(port, process, home)
+            yield process
+        finally:
+            _stop(process)
+
+
+def _die_with_parent() -> None:
+    """On Linux, end the SuperLink when this process is killed, so that no orphan goes on with the run."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 15.0)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes], home: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise FedmotionError(f"Flower's SuperLink did not start: {_last_line(home / 'superlink.log')}")
+
+
+def _wait(run_id: str, home: Path, environment: Mapping[str, str], superlink: subprocess.Popen[bytes]) -> None:
+    while superlink.poll() is None:
+        listed = _flwr(["ls", "private", "--run-id", run_id], home, environment)
+        status = str(listed["runs"][0]["status"])
+        if status.startswith("finished"):
+            if status != "finished:completed":
+                raise FedmotionError(f"Flower's run ended as {status}: {_last_line(home / 'superlink.log')}")
+            return
+        time.sleep(_POLL_SECONDS)
+    raise FedmotionError(f"Flower's SuperLink stopped: {_last_line(home / 'superlink.log')}")
+
+
+def _flwr(arguments: Sequence[str], home: Path, environment: Mapping[str, str]) -> dict[str, object]:
+    done = subprocess.run(
+        ["flwr", *arguments, "--format", "json"],
+        env=dict(environment),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    start = done.stdout.find("{")
+    if done.returncode != 0 or start < 0:
+        if "ray" in (done.stdout + done.stderr).lower() and shutil.which("ray") is None:
+            raise InputError("engine flower needs Ray: pip install 'fedmotion[simulation]'")
+        raise FedmotionError(f"flwr {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-300:]}")
+    value: dict[str, object] = json.loads(done.stdout[start:])
+    return value
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it wrote no log"

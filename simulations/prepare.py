@@ -1,0 +1,254 @@
+"""From settings to a folder that either engine can run: codec, plan, sites, ledgers, first checkpoint."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from client.datasets import DataOptions, DataSet, open_data_set
+from client.site import BudgetTable, DataTable, ShareTable, SiteFile
+from client.users import Users
+from common.accounting import calibrate, epsilon
+from common.errors import InputError
+from common.generator.codec import Codec
+from common.generator.motion_codec import fit_motion_codec
+from common.generator.sensor_codec import SensorCodec
+from common.method import digest_arrays
+from common.methods import build, options_of
+from common.motion.population import PUBLIC, synthesise
+from common.motion.recording import Modality, Recording
+from common.motion.windows import windows
+from common.query import Plan
+from common.signing import create_key, load_key
+from common.storage import write_atomically, writing
+from server.checkpoint import FILE, KEY, Checkpoint
+from server.rounds import Settings
+from simulations.config import Simulation
+from simulations.partition import Deal, deal, trained
+
+DEFAULT_PEOPLE = 2000
+_PATIENCE = 600.0
+_PUBLIC_SEED = 1_000_003  # apart from any private population's seed
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Public motions as windows `[n, ...]` and indices into the declared labels (`len(labels)`: none)."""
+
+    windows: Tensor
+    labels: Tensor
+
+
+class Read:
+    """A data set whose files are parsed once, however many simulated sites ask."""
+
+    def __init__(self, data: DataSet, recordings: Collection[Recording]) -> None:
+        self._data = data
+        self._recordings = recordings
+        self.modality = data.modality
+        self.labels = data.labels
+        self.origin = data.origin
+
+    @property
+    def skipped(self) -> list[str]:
+        return self._data.skipped
+
+    def people(self) -> tuple[str, ...]:
+        return self._data.people()
+
+    def column(self, name: str) -> dict[str, str]:
+        return self._data.column(name)
+
+    def recordings(self, people: Collection[str]) -> Iterator[Recording]:
+        wanted = set(people)
+        return (recording for recording in self._recordings if recording.person in wanted)
+
+
+def data_options(config: Simulation) -> DataOptions:
+    """How the data set of `config` is read, by the simulation and by every site alike."""
+    return DataOptions(
+        person_pattern=config.person_pattern,
+        manifest=config.manifest,
+        labels=config.labels,
+        device=config.sensor_device,
+        skip_bad=config.skip_bad,
+        people=config.people or DEFAULT_PEOPLE,
+        motions=config.motions,
+        seed=config.seed,
+    )
+
+
+def open_people(config: Simulation) -> DataSet:
+    """The data set; real files are parsed here, so that a bad one is reported before anything is charged."""
+    data = open_data_set(config.data, data_options(config))
+    people = data.people()
+    if len(people) < 2:
+        raise InputError(
+            f"{data.origin} holds one person only: a guarantee for persons needs at least two;"
+            " add people, or give --person-pattern if the names say who they are"
+        )
+    if config.data is None:
+        return data
+    return Read(data, list(data.recordings(people)))
+
+
+def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
+    """Public motions: `--public`, or the shifted procedural population; none for sensors."""
+    if data.modality.kind == "sensor":
+        if config.public is not None:
+            raise InputError("--public is for skeletons: the sensor codec is fitted on no data")
+        return None
+    if config.public is None:
+        seed = config.seed + _PUBLIC_SEED
+        recordings = synthesise(PUBLIC, seed, range(config.public_people), motions=config.motions)
+    else:
+        public = open_data_set(config.public, DataOptions(skip_bad=config.skip_bad))
+        if public.modality != data.modality:
+            raise InputError(f"--public {config.public} and the data are of different modalities")
+        recordings = public.recordings(public.people())
+    return corpus(recordings, data.modality, data.labels)
+
+
+def corpus(recordings: Iterator[Recording], modality: Modality, vocabulary: tuple[str, ...]) -> Corpus:
+    """All windows of `recordings`, with labels as indices into `vocabulary`."""
+    known = {label: index for index, label in enumerate(vocabulary)}
+    cut, labels = [], []
+    for recording in recordings:
+        parts = windows(recording.samples, modality)
+        cut.append(parts)
+        labels += [known.get(recording.label or "", len(vocabulary))] * len(parts)
+    if not cut:
+        return Corpus(torch.empty(0), torch.empty(0, dtype=torch.int64))
+    return Corpus(torch.from_numpy(np.concatenate(cut)), torch.tensor(labels, dtype=torch.int64))
+
+
+def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Path) -> Plan:
+    """Make `folder` ready for round 1, or leave it as it is if it is; the first checkpoint comes last.
+
+    A run interrupted in here has had no plan accepted, so nothing was charged and it starts over.
+    """
+    if (folder / FILE).exists():
+        return Checkpoint.load(folder).plan
+    deals = deal(config, data)
+    units = declared_units(config, data)
+    codec = _codec(config, data, public)
+    plan = make_plan(config, codec, units)
+    with writing(folder):
+        for part in ("sites", "ledgers", "samples"):
+            (folder / part).mkdir(exist_ok=True)
+    for site in deals:
+        _write_site(folder, site, config, plan, units)
+    Settings(
+        sites=len(deals), patience=_PATIENCE, test_seed=config.seed if config.test_mode else None
+    ).write(folder)
+    key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY)
+    method = build(plan.method, plan.options, codec)
+    Checkpoint(plan, codec.arrays(), method.init(config.seed)).save(folder, key)
+    return plan
+
+
+def declared_units(config: Simulation, data: DataSet) -> int:
+    """The declared number of units in training: a public constant that every mean divides by."""
+    if config.people is not None and config.data is not None:
+        return max(1, round(config.people * (1 - config.holdout)))
+    people = trained(config).select(data)
+    if config.data is None:
+        return max(1, round(len(data.people()) * (1 - config.holdout)))
+    if config.unit == "user":
+        return max(1, len(people))
+    return max(1, len(Users.gather(data.recordings(people), data, "record")))
+
+
+def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
+    """The whole claim of the run: method, noise and rounds, from public facts alone."""
+    options = {**config.options, "total_rounds": config.rounds}
+    method = build(config.method, options, codec)
+    delta = min(1e-5, 1 / (10 * units)) if config.delta is None else config.delta
+    if delta * units >= 1:
+        raise InputError(f"delta {delta} is not below 1/{units}, one over the units: give a smaller --delta")
+    steps = config.rounds * config.steps_per_round
+    return Plan(
+        run_id=f"test-{config.seed}" if config.test_mode else uuid.uuid4().hex,
+        method=config.method,
+        options=options_of(method),
+        dimension=method.dimension,
+        clip_norm=config.clip_norm,
+        noise_multiplier=calibrate(config.epsilon, delta, config.sampling_rate, steps),
+        sampling_rate=config.sampling_rate,
+        unit=config.unit,
+        trust=config.trust,
+        rounds=config.rounds,
+        steps_per_round=config.steps_per_round,
+        delta=delta,
+        arrays_digest=digest_arrays(codec.arrays()),
+        labels=codec.labels,
+        codec=codec.description(),
+    )
+
+
+def _codec(config: Simulation, data: DataSet, public: Corpus | None) -> Codec:
+    if public is None:
+        return SensorCodec(data.modality, data.labels)
+    if len(public.windows) <= config.latent:
+        raise InputError(
+            f"the public corpus has {len(public.windows)} windows, too few for a codec of {config.latent}"
+        )
+    return fit_motion_codec(public.windows, public.labels, data.labels, config.latent)
+
+
+def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units: int) -> None:
+    budget = site.budget or config.site_budget or max(config.epsilon, epsilon([plan.reserved()], plan.delta))
+    file = SiteFile(
+        name=site.name,
+        ledger=Path("..") / "ledgers" / f"{site.name}.sqlite",
+        unit=config.unit,
+        trust=("local", "central"),
+        methods=(config.method,),
+        declared_population=max(1, round(units * site.proportion)),
+        device=config.device,
+        budget=BudgetTable(epsilon=budget, delta=plan.delta),
+        data=DataTable(path=config.data, options=data_options(config)),
+        share=ShareTable(**vars(site.share)),
+        test_seed=config.seed if config.test_mode else None,
+    )
+    path = folder / "sites" / f"{site.name}.toml"
+    write_atomically(path, to_toml(file.model_dump(exclude_none=True)).encode())
+    site_file = SiteFile.read(path)
+    if not site_file.ledger.exists():
+        site_file.create_ledger()
+
+
+def to_toml(values: dict[str, Any], prefix: str = "") -> str:
+    """`values` as TOML: scalars and lists first, then tables."""
+    lines = [f"{key} = {_scalar(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    tables = [
+        f"\n[{prefix}{key}]\n{to_toml(value, f'{prefix}{key}.')}"
+        for key, value in values.items()
+        if isinstance(value, dict)
+    ]
+    return "\n".join([*lines, *tables]) + "\n"
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and math.isinf(value):
+        return "inf"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_scalar(item) for item in value)}]"
+    if isinstance(value, int | float):
+        return repr(value)
+    return _quoted(str(value))
+
+
+def _quoted(text: str) -> str:
+    escaped = "".join(c if c.isprintable() and c not in '\\"' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{escaped}"'

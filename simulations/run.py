@@ -1,0 +1,236 @@
+"""A simulation from settings to report; every step can be interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from client.datasets import DataSet
+from client.ledger import Ledger
+from client.site import SiteFile
+from common.accounting import ACCOUNTANT, epsilon
+from common.errors import FedmotionError, InputError, Refusal, RefusalCode
+from common.method import GradientMethod
+from common.motion.export import FORMATS
+from common.query import NEIGHBOURING, Plan, PrivacyEvent
+from common.storage import exclusive, read_json, write_json, writing
+from server.checkpoint import FILE, Checkpoint
+from server.generate import Samples, draw, write, write_page
+from server.report import report_page
+from server.rounds import METRICS, OUTCOME
+from simulations.config import Simulation, read_config
+from simulations.engine import run_flower, run_inprocess
+from simulations.evaluation.quality import Reference, quality, train_on_public
+from simulations.partition import held_out, trained
+from simulations.prepare import Corpus, corpus, open_people, prepare, public_corpus
+from simulations.progress import shown
+
+RUN = "run.json"
+SETTINGS = "simulation.json"
+LOCK = ".simulation.lock"
+_SAMPLES = 12
+_REFERENCE_PEOPLE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for: settings with what was said explicitly, and where to."""
+
+    source: str | None
+    flags: Mapping[str, Any]
+    out: Path
+    resume: bool
+
+
+def simulate(request: Request, console: Console) -> dict[str, Any]:
+    """Run or resume; returns `run.json`. Raises InputError on bad input, Refusal where no site takes part."""
+    config = _resumed(request) if request.resume else _fresh(request)
+    folder = request.out.absolute()
+    with exclusive(folder / LOCK):
+        try:
+            data = open_people(config)
+            console.print(f"{data.origin}: {len(data.people())} people")
+            for line in data.skipped:
+                console.print(f"left out: {line}", markup=False, highlight=False, soft_wrap=True)
+            with console.status("fitting the codec on public motions"):
+                public = public_corpus(config, data)
+                plan = prepare(config, data, public, folder)
+        except InputError:
+            if not request.resume:
+                shutil.rmtree(folder)
+            raise
+        return _run(config, plan, data, public, folder, console)
+
+
+def _fresh(request: Request) -> Simulation:
+    config = read_config(request.source, request.flags)
+    out = request.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists: add --resume to go on with it, or choose another --out")
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_json(out / SETTINGS, json.loads(config.model_dump_json()))
+    return config
+
+
+def _resumed(request: Request) -> Simulation:
+    """The stored settings; what is said again must be the same."""
+    if not (request.out / SETTINGS).is_file():
+        raise InputError(f"nothing to resume in {request.out}: leave --resume out to start there")
+    stored = Simulation.model_validate(_infinities(read_json(request.out / SETTINGS)))
+    said = read_config(request.source, request.flags)
+    for key in said.model_fields_set:
+        if getattr(said, key) != getattr(stored, key):
+            raise InputError(
+                f"{key} = {getattr(said, key)} differs from the run's {getattr(stored, key)}:"
+                " a run is resumed with its own settings; leave it out, or choose another --out"
+            )
+    return stored
+
+
+def _infinities(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: an epsilon of null stands for it."""
+    return {**fields, "epsilon": math.inf if fields["epsilon"] is None else fields["epsilon"]}
+
+
+def _run(
+    config: Simulation,
+    plan: Plan,
+    data: DataSet,
+    public: Corpus | None,
+    folder: Path,
+    console: Console,
+) -> dict[str, Any]:
+    if Checkpoint.load(folder).state.round < plan.rounds:
+        with shown(console, folder, plan):
+            if config.engine == "flower":
+                run_flower(folder, version("fedmotion"))
+            else:
+                run_inprocess(folder, data)
+        _require_rounds(folder)
+    checkpoint = Checkpoint.load(folder)
+    with console.status("evaluating against held-out people (in simulation only)"):
+        measured = _measure(config, checkpoint, data, public)
+    run = _describe(config, checkpoint, folder, measured)
+    write_json(folder / RUN, run)
+    _present(checkpoint, run, folder)
+    return run
+
+
+def _require_rounds(folder: Path) -> None:
+    """Raise what stopped a run that has no model to show for it."""
+    outcome = read_json(folder / OUTCOME)
+    refusals: Mapping[str, int] = outcome["refusals"]
+    codes = ", ".join(f"{count} x {code}" for code, count in refusals.items())
+    if outcome["rounds"] > 0 or outcome["stopped"] is None:
+        return
+    if set(refusals) <= {RefusalCode.UNAVAILABLE.value}:
+        raise FedmotionError(f"the run stopped: {outcome['stopped']} ({codes}); see {folder / 'site.log'}")
+    code = RefusalCode(max(refusals, key=lambda name: refusals[name]))
+    way_out = "; raise --site-budget or lower --epsilon" if code is RefusalCode.BUDGET_EXHAUSTED else ""
+    raise Refusal(code, f"the run stopped: {outcome['stopped']} ({codes}){way_out}")
+
+
+def _measure(
+    config: Simulation, checkpoint: Checkpoint, data: DataSet, public: Corpus | None
+) -> dict[str, Any]:
+    method = checkpoint.method()
+    generator = method.generator(checkpoint.state)
+    baseline = None
+    if public is not None and isinstance(method, GradientMethod):
+        baseline = train_on_public(method, public, generator, checkpoint.plan.rounds)
+    groups = [held_out(config).select(data), trained(config).select(data)[:_REFERENCE_PEOPLE]]
+    windows = [corpus(data.recordings(people), data.modality, data.labels).windows for people in groups]
+    reference = Reference(held_out=windows[0], trained=windows[1])
+    return quality(generator, baseline, public, reference, data.modality)
+
+
+def _describe(
+    config: Simulation, checkpoint: Checkpoint, folder: Path, measured: dict[str, Any]
+) -> dict[str, Any]:
+    plan, outcome = checkpoint.plan, read_json(folder / OUTCOME)
+    sites = [_site(path, plan) for path in sorted((folder / "sites").glob("*.toml"))]
+    exposed = max(sites, key=lambda site: sum(event.count for event in site[1]), default=None)
+    events = exposed[1] if exposed is not None else []
+    return {
+        "fedmotion": version("fedmotion"),
+        "guarantee": _guarantee(config),
+        "method": plan.method,
+        "options": dict(plan.options),
+        "dimension": plan.dimension,
+        "labels": list(plan.labels),
+        "modality": plan.codec["modality"],
+        "data": "procedural" if config.data is None else config.data.name,
+        "record": "one window" if plan.codec["modality"]["kind"] == "sensor" else "one motion",
+        "privacy": {
+            "unit": plan.unit,
+            "neighbouring": NEIGHBOURING,
+            "trust": plan.trust,
+            "accountant": ACCOUNTANT,
+            "delta": plan.delta,
+            "epsilon_target": _finite(config.epsilon),
+            "epsilon_spent": _finite(epsilon(events, plan.delta)),
+            "sites_per_person": 1,
+            "clip_norm": plan.clip_norm,
+            "events": [vars(event) for event in events],
+        },
+        "sites": [site[0] for site in sites],
+        "rounds": checkpoint.state.round,
+        "rounds_planned": plan.rounds,
+        "stopped": outcome["stopped"],
+        "refusals": outcome["refusals"],
+        "seed": config.seed,
+        "engine": config.engine,
+        "versions": _versions(),
+        "quality": measured,
+    }
+
+
+def _guarantee(config: Simulation) -> str:
+    if config.test_mode or math.isinf(config.epsilon):
+        return "none"
+    return "differential privacy" if config.unit == "user" else "differential privacy of single records only"
+
+
+def _site(path: Path, plan: Plan) -> tuple[dict[str, Any], list[PrivacyEvent]]:
+    """One site's row of `run.json`, from its own ledger; closing it leaves no write-ahead log."""
+    site = SiteFile.read(path)
+    with Ledger.open(site.ledger) as ledger:
+        events = ledger.events(plan.digest())
+    row = {
+        "name": site.name,
+        "declared_population": site.declared_population,
+        "epsilon_spent": _finite(epsilon(events, plan.delta)),
+    }
+    return row, events
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "flwr", "opacus", "dp-accounting", "numpy", "cryptography")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _present(checkpoint: Checkpoint, run: Mapping[str, Any], folder: Path) -> None:
+    """Sample files, their page and the report; none of them shows a recorded motion."""
+    samples = draw(checkpoint.generator(), _SAMPLES, None, seed=0)
+    format = FORMATS[samples.modality.kind][0]
+    write(samples, format, folder / "samples", "samples")
+    write_page(samples, folder / "samples", f"fedmotion: {run['method']}, generated motions")
+    rows = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    page = report_page(run, rows, samples.shown("generated"), rate=samples.modality.rate)
+    with writing(folder):
+        (folder / "report.html").write_text(page, encoding="utf-8")

@@ -1,0 +1,38 @@
+"""What every test shares: where real data lie, and a quiet, repeatable environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# Read by Flower when it is first imported: a test neither reports usage nor looks for updates.
+os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
+os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
+
+# The same examples at every run, and no verdict that depends on the machine's speed.
+settings.register_profile("fedmotion", deadline=None, derandomize=True, database=None)
+settings.load_profile("fedmotion")
+
+
+def _folder(name: str) -> Path:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def motion_folder() -> Path:
+    """Real BVH clips of six people, `PERSON_CLIP.bvh.gz`."""
+    return _folder("cmu-mocap") / "bvh"
+
+
+@pytest.fixture(scope="session")
+def sensor_folder() -> Path:
+    """Phone and watch recordings of seventeen people."""
+    return _folder("sp-sw-har")
