@@ -62,7 +62,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
 
 def test_import_contracts_hold() -> None:
     lint = Path(sys.executable).parent / "lint-imports"
-    command = [lint, "--no-cache", "--no-logo"]
+    command = [str(lint), "--no-cache", "--no-logo"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -32,7 +32,10 @@ _FLOOR: Final = 0.05  # smallest scale, as a share of the largest: rare directio
 _LIMIT: Final = 1.5  # features further out than this factor of the public range are cut
 _TRAVEL_WEIGHT: Final = (4.0, 6.0, 6.0)  # yaw, x, z per frame: small numbers that add up over a window
 _TIMING_WEIGHT: Final = 4.0
-_EQUALISE = 0.0
+_EQUALISE = 0.6
+_TRIED: Final = 384  # public motions looked at to choose a transform
+_USED: Final = 4096  # and to fit an entry's basis
+_ITERATIONS: Final = 8
 _WHITEN = 1.0
 _HANDED: Final = 0.5  # sidedness of all but one in twenty that makes an action one-sided
 
@@ -148,8 +151,16 @@ def transform_from(fields: Mapping[str, Any]) -> Transform:
 
 def _fit_entry(features: Tensor, latent: int) -> Entry:
     """The best transform for public `features` with its basis, by what its own Gaussian generates."""
-    entries = [_principal(transform, features, latent) for transform in _candidates(features)]
-    return min(entries, key=lambda entry: _mismatch(entry, features))
+    few = _spread(features, _TRIED)
+    tried = [_principal(transform, few, latent) for transform in _candidates(few)]
+    best = min(tried, key=lambda entry: _mismatch(entry, few))
+    return _principal(best.transform, _spread(features, _USED), latent)
+
+
+def _spread(features: Tensor, most: int) -> Tensor:
+    """At most `most` rows, evenly spread."""
+    count = min(len(features), most)
+    return features[torch.arange(count) * len(features) // count]
 
 
 def _candidates(features: Tensor) -> list[Transform]:
@@ -173,8 +184,7 @@ def _principal(transform: Transform, features: Tensor, latent: int) -> Entry:
     mean = coefficients.mean(dim=0)
     weighted = (coefficients - mean) * weight
     weight = weight * (weighted.std(dim=0) + 1e-3).pow(-_EQUALISE)
-    weighted = ((coefficients - mean) * weight).to(torch.float64)
-    deviation, basis = _leading(weighted, latent)
+    basis, deviation = _axes((coefficients - mean) * weight, latent)
     scale = deviation.clamp_min(_FLOOR * float(deviation[1])).pow(_WHITEN) * float(deviation[1])**(1-_WHITEN)
     return Entry(transform, mean, weight, basis, scale)
 
@@ -194,6 +204,19 @@ def _leading(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if wide:
         axes = rows.T @ axes / deviation
     return (deviation / (len(rows) - 1) ** 0.5).to(torch.float32), axes.to(torch.float32).contiguous()
+
+
+def _axes(rows: Tensor, latent: int) -> tuple[Tensor, Tensor]:
+    """The first `latent` principal axes `[width, latent]` of `rows` and their deviations.
+
+    Orthogonal iteration (Halko et al., 2011, algorithm 4.4) from a fixed start.
+    """
+    start = torch.randn(rows.shape[1], latent + 16, generator=torch.Generator().manual_seed(0))
+    basis = torch.linalg.qr(start)[0]
+    for _ in range(_ITERATIONS):
+        basis = torch.linalg.qr(rows.T @ (rows @ basis))[0]
+    _, spread, turn = torch.linalg.svd(rows @ basis, full_matrices=False)
+    return (basis @ turn.T)[:, :latent].contiguous(), spread[:latent] / (len(rows) - 1) ** 0.5
 
 
 def _mismatch(entry: Entry, features: Tensor) -> float:

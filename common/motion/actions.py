@@ -193,7 +193,7 @@ def wave(motions: Motions, time: Floats) -> Pose:
 def kick(motions: Motions, time: Floats) -> Pose:
     """A front kick: weight over the left foot, back-swing, hip before knee, return to stance."""
     plan, stature = Plan(motions, time, hips(motions, -0.006)), motions.stature[:, None]
-    span = 0.9 * motions.tempo * np.exp(0.12 * np.clip(motions.trait("kick_time"), -2.5, 2.5))
+    span = np.clip(0.9 * motions.tempo * np.exp(0.12 * motions.trait("kick_time")), 0.75, 1.3)
     shift, back, out, home = 0.28 * motions.tempo, 0.42 * span, 0.36 * span, 0.62 * span
     start = onset(motions, time, shift + back + out + home + 0.25)
     t1 = start + shift
