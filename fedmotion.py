@@ -1,7 +1,7 @@
 """fedmotion: one shared diffusion generator of human motion, trained over sites with differential privacy.
 
-    import fedmotion
-    motions = fedmotion.load("runs/demo").sample(8, label="walk")
+import fedmotion
+motions = fedmotion.load("runs/demo").sample(8, label="walk")
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from server.generate import Model
 
-# Command -> (module, function): one table, imported when used.
+# Command -> (module, function, help): one table, imported when used.
 COMMANDS = {
-    "simulate": ("simulations.cli", "simulate"),
-    "plan": ("server.cli", "plan"),
-    "generate": ("server.cli", "generate"),
+    "simulate": ("simulations.cli", "simulate", "Train one generator over many simulated sites."),
+    "plan": ("server.cli", "plan", "What a budget buys, before any data are read."),
+    "generate": ("server.cli", "generate", "Draw motions from a run's generator."),
 }
 
 

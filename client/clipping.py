@@ -31,16 +31,17 @@ class Chunking:
 
 
 def clip_rows(rows: Tensor, clip_norm: float) -> Tensor:
-    """Scale each row of `[units, dimension]` to norm at most C (1 - 1e-6); float64.
+    """Scale each row of `[units, dimension]` (float32 or narrower) to norm at most C (1 - 1e-6).
 
-    A row with any value that is not finite becomes zero by selection (0 x NaN is NaN).
+    Norms are taken in float64, where squares of float32 values cannot overflow; a row
+    with any value that is not finite becomes zero by selection (0 x NaN is NaN).
     """
-    wide = rows.to(torch.float64)
-    finite = torch.isfinite(wide).all(dim=1, keepdim=True)
-    wide = torch.where(finite, wide, 0.0)
-    peak = wide.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    norm = peak * torch.linalg.vector_norm(wide / peak, dim=1, keepdim=True)
-    return wide * torch.clamp(clip_norm * _MARGIN / norm.clamp_min(torch.finfo(torch.float64).tiny), max=1.0)
+    rows = rows.to(torch.float32)
+    norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
+    finite = torch.isfinite(norm)
+    factor = torch.clamp(clip_norm * _MARGIN / norm.clamp_min(torch.finfo(torch.float64).tiny), max=1.0)
+    wide = torch.where(finite, rows, 0.0).to(torch.float64)
+    return wide * torch.where(finite, factor, 0.0)
 
 
 def clipped_sum(

@@ -106,7 +106,9 @@ class LocalGate:
         charge = self._ledger.charge(query, digest, mechanism.event())
         payload = charge.payload
         if payload is None:
-            payload = self._noised_sum(query.round, state, opened, mechanism).to(torch.float32).numpy().tobytes()
+            payload = (
+                self._noised_sum(query.round, state, opened, mechanism).to(torch.float32).numpy().tobytes()
+            )
             self._ledger.store(charge, payload)
         return Release(
             site=self._ledger.site,
@@ -130,7 +132,9 @@ class LocalGate:
     def _check(query: Query, state: PublicState, opened: _Open) -> None:
         plan = opened.plan
         if query.run_id != plan.run_id or not 1 <= query.round <= plan.rounds:
-            raise Refusal(RefusalCode.OUTSIDE_PLAN, f"round {query.round} of {query.run_id} is outside the plan")
+            raise Refusal(
+                RefusalCode.OUTSIDE_PLAN, f"round {query.round} of {query.run_id} is outside the plan"
+            )
         if state.digest() != query.state_digest:
             raise Refusal(RefusalCode.MALFORMED, "the state is not the one that the query names")
         expected = Layout.of(opened.method.parameters(opened.method.init(0)))

@@ -121,9 +121,7 @@ class Ledger:
         digest = plan.digest()
         cost = epsilon([plan.reserved()], plan.delta)
         with self._transaction() as connection:
-            known = connection.execute(
-                "SELECT digest FROM plans WHERE run_id = ?", (plan.run_id,)
-            ).fetchone()
+            known = connection.execute("SELECT digest FROM plans WHERE run_id = ?", (plan.run_id,)).fetchone()
             if known is not None:
                 if known[0] == digest:
                     return
@@ -150,7 +148,9 @@ class Ledger:
 
     def plan(self, digest: str) -> tuple[Plan, bytes]:
         """An accepted plan and its arrays; raises Refusal(UNKNOWN_PLAN)."""
-        row = self._connection.execute("SELECT plan, arrays FROM plans WHERE digest = ?", (digest,)).fetchone()
+        row = self._connection.execute(
+            "SELECT plan, arrays FROM plans WHERE digest = ?", (digest,)
+        ).fetchone()
         if row is None:
             raise Refusal(RefusalCode.UNKNOWN_PLAN, "no such plan was accepted here")
         fields = json.loads(row[0])
@@ -171,7 +171,7 @@ class Ledger:
             ).fetchone()
             if latest is not None and latest[2] == digest:
                 return Charge(id=latest[0], payload=latest[3])
-            if latest is not None and query.round < latest[1] or self._charged(query, digest):
+            if (latest is not None and query.round < latest[1]) or self._charged(query, digest):
                 raise Refusal(RefusalCode.STALE, f"round {query.round} was answered already")
             self._require_reserved(query.plan_digest, event)
             connection.execute("UPDATE charges SET payload = NULL WHERE plan = ?", (query.plan_digest,))

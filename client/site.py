@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from client.datasets import DataOptions, DataSet, open_data_set
 from client.gate import LocalGate, Speed
 from client.ledger import Budget, Ledger
 from client.policy import SitePolicy
 from client.users import Share, Users, load_users
-from client.datasets import DataOptions, DataSet, open_data_set
 from common.errors import InputError
 from common.noise import Source
 from common.query import Trust, Unit

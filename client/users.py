@@ -55,7 +55,9 @@ class Users:
     `starts[u]` to `starts[u + 1]`.
     """
 
-    def __init__(self, names: Sequence[str], starts: Sequence[int], raw: Tensor, labels: list[str | None]) -> None:
+    def __init__(
+        self, names: Sequence[str], starts: Sequence[int], raw: Tensor, labels: list[str | None]
+    ) -> None:
         self.names = tuple(names)
         self._starts = torch.tensor([*starts], dtype=torch.int64)
         self._raw = raw

@@ -22,18 +22,14 @@ _MAX_MULTIPLIER = 1e5
 
 
 @lru_cache(maxsize=64)
-def _single(
-    noise_multiplier: float, sampling_rate: float, interval: float
-) -> pld.PrivacyLossDistribution:
+def _single(noise_multiplier: float, sampling_rate: float, interval: float) -> pld.PrivacyLossDistribution:
     return pld.from_gaussian_mechanism(
         noise_multiplier, value_discretization_interval=interval, sampling_prob=sampling_rate
     )
 
 
 @lru_cache(maxsize=1024)
-def _epsilon(
-    merged: tuple[tuple[float, float, int], ...], delta: float, interval: float
-) -> float:
+def _epsilon(merged: tuple[tuple[float, float, int], ...], delta: float, interval: float) -> float:
     composed = None
     for noise_multiplier, sampling_rate, count in merged:
         part = _single(noise_multiplier, sampling_rate, interval).self_compose(count)

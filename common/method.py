@@ -121,4 +121,3 @@ class GradientMethod(Method):
     @abstractmethod
     def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
         """A site's own step between two noised releases of one round (rule 9 of the gate)."""
-

@@ -37,4 +37,3 @@ class Sum:
             stream = Stream(source.key("central", plan.run_id, round))
             total = total + gaussian(stream, plan.noise_std, plan.dimension)
         return (total / (plan.sampling_rate * self.population)).to(torch.float32)
-

@@ -70,7 +70,9 @@ def generate(
     samples = draw(generator, count, label, seed)
     paths = write(samples, chosen, out, f"fedmotion: {count} generated motions")
     if as_json:
-        print(json.dumps({"format": chosen, "labels": list(samples.labels), "files": [str(p) for p in paths]}))
+        print(
+            json.dumps({"format": chosen, "labels": list(samples.labels), "files": [str(p) for p in paths]})
+        )
         return
     console = Console(highlight=False)
     console.print(f"{len(paths)} files in {out}" if len(paths) > 1 else str(paths[0]), soft_wrap=True)

@@ -101,7 +101,9 @@ def write_page(samples: Samples, out: Path, title: str) -> Path:
     clips = [item for item in shown if isinstance(item, Clip)]
     windows = [item for item in shown if isinstance(item, Window)]
     path = out / PAGE
-    page = player_page(clips, title=title, rate=rate) if clips else sensor_page(windows, title=title, rate=rate)
+    page = (
+        player_page(clips, title=title, rate=rate) if clips else sensor_page(windows, title=title, rate=rate)
+    )
     path.write_text(page, encoding="utf-8")
     return path
 

@@ -119,9 +119,7 @@ class _Rounds:
             total = self._ask(round)
             if not total.sites:
                 return f"no site answered round {round}"
-            state = self._method.update(
-                self.checkpoint.state, total.mean(plan, self._source, round)
-            )
+            state = self._method.update(self.checkpoint.state, total.mean(plan, self._source, round))
             self.checkpoint = Checkpoint(plan, self.checkpoint.codec_arrays, state)
             append_row(self._folder / METRICS, metrics_row(plan, round, len(total.sites), claim))
             self.checkpoint.save(self._folder, self._key)
@@ -131,9 +129,7 @@ class _Rounds:
         """Put one round to every site that is still in, and add what they release."""
         plan = self.checkpoint.plan
         state = self._method.broadcast(self.checkpoint.state)
-        query = Query(
-            run_id=plan.run_id, plan_digest=plan.digest(), round=round, state_digest=state.digest()
-        )
+        query = Query(run_id=plan.run_id, plan_digest=plan.digest(), round=round, state_digest=state.digest())
         total = Sum(plan.dimension)
         exchange = Exchange(self._grid, "train", self._settings.patience, f"round {round}")
         content = encode_query(query, state)

@@ -17,11 +17,11 @@ INTERRUPTED = 130
 INTERNAL = 1
 USAGE = 2
 
-Commands = Mapping[str, tuple[str, str]]
+Commands = Mapping[str, tuple[str, str, str]]
 
 
-class _Lazy(typer.core.TyperGroup):
-    """A group that imports a command's module when that command is asked for."""
+class _Lazy(click.Group):
+    """A group that lists its commands from a table and imports one when it is called."""
 
     table: Commands = {}
 
@@ -29,12 +29,19 @@ class _Lazy(typer.core.TyperGroup):
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.table:
-            return None
-        module, function = self.table[cmd_name]
-        app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(cmd_name)(getattr(import_module(module), function))
-        return typer.main.get_command(app)
+        """The command's entry in the list; `resolve_command` brings the command itself."""
+        return click.Command(cmd_name, help=self.table[cmd_name][2]) if cmd_name in self.table else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in self.table:
+            module, function, _ = self.table[name]
+            app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            app.command(name)(getattr(import_module(module), function))
+            command = typer.main.get_command(app)
+        return name, command, rest
 
 
 def run(table: Commands, arguments: Sequence[str]) -> int:
@@ -67,7 +74,12 @@ def _group(table: Commands) -> _Lazy:
         no_args_is_help=True,
         params=[
             click.Option(
-                ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print it."
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_version,
+                help="Print it.",
             )
         ],
     )

@@ -19,36 +19,63 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run 
 
 def simulate(
     config: Annotated[
-        str | None, typer.Argument(help=f"A TOML file, or a preset: {', '.join(presets())}.", show_default=False)
+        str | None,
+        typer.Argument(help=f"A TOML file, or a preset: {', '.join(presets())}.", show_default=False),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of .bvh(.gz) files or sensor CSVs, or a sensors.toml; default: procedural people."),
+        typer.Option(
+            help="Folder of .bvh(.gz) files or sensor CSVs, or a sensors.toml; default: procedural people."
+        ),
     ] = None,
     public: Annotated[
         Path | None, typer.Option(help="Folder of public motions; default: a shifted procedural population.")
     ] = None,
     people: Annotated[
-        int | None, typer.Option(help="Procedural people, or the declared number of people or records of --data.")
+        int | None,
+        typer.Option(help="Procedural people, or the declared number of people or records of --data."),
     ] = None,
-    sites: Annotated[int | None, typer.Option(help="Number of simulated sites (default 8, fewer for few people).")] = None,
+    sites: Annotated[
+        int | None, typer.Option(help="Number of simulated sites (default 8, fewer for few people).")
+    ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds of training.")] = None,
-    epsilon: Annotated[float | None, typer.Option(help="Privacy budget of the run; inf trains without privacy.")] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Privacy budget of the run; inf trains without privacy.")
+    ] = None,
     delta: Annotated[float | None, typer.Option(help="Default: min(1e-5, 1/(10 x units)).")] = None,
-    site_budget: Annotated[float | None, typer.Option(help="Each site's own epsilon for a person's lifetime.")] = None,
+    site_budget: Annotated[
+        float | None, typer.Option(help="Each site's own epsilon for a person's lifetime.")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="dp_sgd.")] = None,
-    trust: Annotated[str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")] = None,
-    unit: Annotated[str | None, typer.Option(help="user (a person), or record (one motion or window).")] = None,
+    trust: Annotated[
+        str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="user (a person), or record (one motion or window).")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="inprocess, or flower (Flower's Ray engine).")] = None,
-    holdout: Annotated[float | None, typer.Option(help="Share of people kept out of training, to evaluate with.")] = None,
-    site_column: Annotated[str | None, typer.Option(help="Manifest column that says which site a person is at.")] = None,
-    person_pattern: Annotated[str | None, typer.Option(help="Regular expression with (?P<person>...) over file paths.")] = None,
+    holdout: Annotated[
+        float | None, typer.Option(help="Share of people kept out of training, to evaluate with.")
+    ] = None,
+    site_column: Annotated[
+        str | None, typer.Option(help="Manifest column that says which site a person is at.")
+    ] = None,
+    person_pattern: Annotated[
+        str | None, typer.Option(help="Regular expression with (?P<person>...) over file paths.")
+    ] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV with columns file, person, label.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out, and say which.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Fixes public things only: first weights, public people, partition.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave unreadable files out, and say which.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Fixes public things only: first weights, public people, partition.")
+    ] = None,
     test_mode: Annotated[
-        bool, typer.Option("--test-mode", help="Seed sampling and noise as well: repeatable, and no guarantee at all.")
+        bool,
+        typer.Option(
+            "--test-mode", help="Seed sampling and noise as well: repeatable, and no guarantee at all."
+        ),
     ] = False,
     out: Out = Path("runs/simulation"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in --out.")] = False,
@@ -91,9 +118,14 @@ def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
         console.print(f"stopped after {run['rounds']} of {run['rounds_planned']} rounds: {run['stopped']}")
     if run["refusals"]:
         console.print(f"refusals: {run['refusals']}")
-    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in distances.items() if value is not None)
-    console.print(f"Fréchet distance to held-out people (lower is better; not released): {shown}" if shown else run["quality"]["note"])
+    shown = ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in distances.items() if value is not None
+    )
+    console.print(
+        f"Fréchet distance to held-out people (lower is better; not released): {shown}"
+        if shown
+        else run["quality"]["note"]
+    )
     console.print("open:")
     for name in ("report.html", "samples/index.html", RUN, "metrics.jsonl"):
         console.print(f"  {out / name}", soft_wrap=True)
-

@@ -104,7 +104,9 @@ def _read(source: str) -> dict[str, Any]:
     preset = PRESETS / f"{source}.toml"
     if path.suffix != ".toml":
         if not preset.is_file():
-            raise InputError(f"no preset {source!r}: choose from {', '.join(presets())}, or give a .toml file")
+            raise InputError(
+                f"no preset {source!r}: choose from {', '.join(presets())}, or give a .toml file"
+            )
         return tomllib.loads(preset.read_text(encoding="utf-8"))
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -120,4 +122,6 @@ def _read(source: str) -> dict[str, Any]:
 
 def presets() -> list[str]:
     """Names of the presets that come with the program."""
-    return sorted(entry.name.removesuffix(".toml") for entry in PRESETS.iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in PRESETS.iterdir() if entry.name.endswith(".toml")
+    )

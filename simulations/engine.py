@@ -161,7 +161,9 @@ def _await_port(port: int, process: subprocess.Popen[bytes], home: Path) -> None
     raise FedmotionError(f"Flower's SuperLink did not start: {_last_line(home / 'superlink.log')}")
 
 
-def _wait(run_id: str, home: Path, environment: Mapping[str, str], superlink: subprocess.Popen[bytes]) -> None:
+def _wait(
+    run_id: str, home: Path, environment: Mapping[str, str], superlink: subprocess.Popen[bytes]
+) -> None:
     while superlink.poll() is None:
         listed = _flwr(["ls", "private", "--run-id", run_id], home, environment)
         status = str(listed["runs"][0]["status"])

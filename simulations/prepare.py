@@ -146,9 +146,9 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
             (folder / part).mkdir(exist_ok=True)
     for site in deals:
         _write_site(folder, site, config, plan, units)
-    Settings(
-        sites=len(deals), patience=_PATIENCE, test_seed=config.seed if config.test_mode else None
-    ).write(folder)
+    Settings(sites=len(deals), patience=_PATIENCE, test_seed=config.seed if config.test_mode else None).write(
+        folder
+    )
     key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY)
     method = build(plan.method, plan.options, codec)
     Checkpoint(plan, codec.arrays(), method.init(config.seed)).save(folder, key)

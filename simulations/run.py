@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -24,8 +25,8 @@ from common.method import GradientMethod
 from common.motion.export import FORMATS
 from common.query import NEIGHBOURING, Plan, PrivacyEvent
 from common.storage import exclusive, read_json, write_json, writing
-from server.checkpoint import FILE, Checkpoint
-from server.generate import Samples, draw, write, write_page
+from server.checkpoint import Checkpoint
+from server.generate import draw, write, write_page
 from server.report import report_page
 from server.rounds import METRICS, OUTCOME
 from simulations.config import Simulation, read_config
@@ -56,6 +57,10 @@ def simulate(request: Request, console: Console) -> dict[str, Any]:
     """Run or resume; returns `run.json`. Raises InputError on bad input, Refusal where no site takes part."""
     config = _resumed(request) if request.resume else _fresh(request)
     folder = request.out.absolute()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(
+            1
+        )  # matrices this small lose time to a second thread, much of it on a busy machine
     with exclusive(folder / LOCK):
         try:
             data = open_people(config)

@@ -53,9 +53,7 @@ class ResidualMLP:
         parameters["output.weight"] = torch.zeros(self.latent, self.width)
         return parameters
 
-    def apply(
-        self, parameters: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, labels: Tensor
-    ) -> Tensor:
+    def apply(self, parameters: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
         """F for `x` `[..., latent]`, `c_noise` `[...]` and `labels` `[...]`: `[..., latent]`."""
         sigma = torch.exp(4 * c_noise)[..., None]
         near = 1 / (1 + sigma**2)

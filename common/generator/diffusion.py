@@ -20,9 +20,7 @@ class Denoiser(Protocol):
     def init(self, seed: int) -> dict[str, Tensor]:
         """Initial parameters by name; F is zero there."""
 
-    def apply(
-        self, parameters: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, labels: Tensor
-    ) -> Tensor:
+    def apply(self, parameters: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
         """F for `x` `[..., latent]`, `c_noise` `[...]` and `labels` `[...]`: `[..., latent]`."""
 
 

@@ -118,7 +118,9 @@ class Fourier:
             trial = replace(trial, low=centre / _HALF_BAND, high=centre * _HALF_BAND)
             first = trial._carriers(series)[:, :, 0, 0]
             for phase, channel in PHASE_CHANNELS.items():
-                found.append((_prominence(first[..., channel], few[..., channel]), replace(trial, phase=phase)))
+                found.append(
+                    (_prominence(first[..., channel], few[..., channel]), replace(trial, phase=phase))
+                )
         return max(found, key=lambda pair: pair[0])[1]
 
     @property

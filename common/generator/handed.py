@@ -77,7 +77,10 @@ def _other(name: str) -> str:
 _BODY: Final = JOINT_NAMES[1:]
 _LEFT: Final = [i for i, name in enumerate(_BODY) if name.startswith("left_")]
 _RIGHT: Final = [i for i, name in enumerate(_BODY) if name.startswith("right_")]
-_SWAPPED: Final = [*range(4), *(4 + 3 * _BODY.index(_other(name)) + axis for name in _BODY for axis in range(3))]
+_SWAPPED: Final = [
+    *range(4),
+    *(4 + 3 * _BODY.index(_other(name)) + axis for name in _BODY for axis in range(3)),
+]
 _SIGNS: Final = torch.ones(FEATURES)
 _SIGNS[:2] = -1.0  # yaw and sideways velocity
 _SIGNS[LOCAL][::3] = -1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol, Self
+from typing import Any, ClassVar, Final, Self
 
 import torch
 from scipy.linalg import eigh
@@ -185,7 +185,9 @@ def _principal(transform: Transform, features: Tensor, latent: int) -> Entry:
     weighted = (coefficients - mean) * weight
     weight = weight * (weighted.std(dim=0) + 1e-3).pow(-_EQUALISE)
     basis, deviation = _axes((coefficients - mean) * weight, latent)
-    scale = deviation.clamp_min(_FLOOR * float(deviation[1])).pow(_WHITEN) * float(deviation[1])**(1-_WHITEN)
+    scale = deviation.clamp_min(_FLOOR * float(deviation[1])).pow(_WHITEN) * float(deviation[1]) ** (
+        1 - _WHITEN
+    )
     return Entry(transform, mean, weight, basis, scale)
 
 

@@ -26,8 +26,7 @@ _X, _Y, _Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 _NX, _NY = (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)
 
 REST_DIRECTIONS: Final[NDArray[np.float64]] = np.array(
-    [(0.0, 0.0, 0.0), _X, _NX, _Y, _NY, _NY, _Y, _NY, _NY, _Y, _Z, _Z, _Y, _X, _NX, _Z]
-    + [_NY] * 6
+    [(0.0, 0.0, 0.0), _X, _NX, _Y, _NY, _NY, _Y, _NY, _NY, _Y, _Z, _Z, _Y, _X, _NX, _Z] + [_NY] * 6
 )
 """Unit direction from parent to joint at rest, `[22, 3]` (zero for the root)."""
 

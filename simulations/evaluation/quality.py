@@ -98,7 +98,9 @@ def quality(
     table = [{"generator": name, "frechet": value, "note": notes[name]} for name, value in rows.items()]
     if public is not None:
         as_they_are = distance(_shuffle(public.windows)[:count])
-        table.append({"generator": "public motions as they are", "frechet": as_they_are, "note": "no generator"})
+        table.append(
+            {"generator": "public motions as they are", "frechet": as_they_are, "note": "no generator"}
+        )
     return {"frechet": rows, "table": table, "windows": count, "note": NOTE}
 
 
