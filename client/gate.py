@@ -8,8 +8,8 @@ bytes, the same to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -47,7 +47,7 @@ class Speed:
     """Settings that change time and memory only."""
 
     device: str = "cpu"
-    chunking: Chunking = Chunking()
+    chunking: Chunking = field(default_factory=Chunking)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +181,7 @@ class LocalGate:
         gradients = per_unit_gradients(method, placed)
         key = mechanism.person_key(round, step)
 
-        def rows(units: list[int]) -> Tensor:
+        def rows(units: Sequence[int]) -> Tensor:
             rng = mechanism.persons(key, [users.names[unit] for unit in units])
             batch = users.batch(units, method.motions, rng, plan.arrays_digest)
             examples = method.examples(batch, rng)

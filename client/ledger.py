@@ -7,12 +7,11 @@ delta add. A charge is written first, the release's final bytes before they are 
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -131,7 +130,7 @@ class Ledger:
             self._require_room(cost, plan.delta)
             connection.execute(
                 "INSERT INTO plans VALUES (?, ?, ?, ?, ?, ?)",
-                (digest, plan.run_id, json.dumps(asdict(plan)), arrays, cost, plan.delta),
+                (digest, plan.run_id, plan.to_json(), arrays, cost, plan.delta),
             )
 
     def _require_room(self, cost: float, delta: float) -> None:
@@ -153,8 +152,7 @@ class Ledger:
         ).fetchone()
         if row is None:
             raise Refusal(RefusalCode.UNKNOWN_PLAN, "no such plan was accepted here")
-        fields = json.loads(row[0])
-        return Plan(**{**fields, "labels": tuple(fields["labels"])}), row[1]
+        return Plan.from_json(row[0]), row[1]
 
     def charge(self, query: Query, digest: str, event: PrivacyEvent) -> Charge:
         """Charge one round, on disk when this returns.

@@ -10,7 +10,7 @@ from common.query import Plan, Trust, Unit
 
 @dataclass(frozen=True, kw_only=True)
 class SitePolicy:
-    """What this site takes part in. `central` is for simulated sites alone: a trusted server adds the noise."""
+    """What this site takes part in; trust `central` (the server adds the noise) is for simulation alone."""
 
     unit: Unit
     trust: tuple[Trust, ...]

@@ -1,4 +1,4 @@
-"""What a method is: public state and one user's data to one vector; public state and a mean to the next state.
+"""What a method is: public state and one user's data to one vector; state and mean to the next state.
 
 Everything that privacy needs (sampling, clipping, noise, accounting) happens once,
 in the gate, on that vector; a method cannot weaken the guarantee, whatever it

@@ -118,6 +118,16 @@ class Plan:
         """SHA-256 over every field, in hexadecimal."""
         return _sha256(asdict(self))
 
+    def to_json(self) -> str:
+        """All fields as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """The inverse of `to_json`."""
+        fields = json.loads(text)
+        return cls(**{**fields, "labels": tuple(fields["labels"])})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -27,6 +27,7 @@ from common.storage import write_atomically, write_json
 
 FILE = "checkpoint.safetensors"
 SIGNATURE = "checkpoint.sig"
+_HEADER = "fedmotion"
 KEY = Path("keys") / "coordinator.pem"
 
 
@@ -48,7 +49,8 @@ class Checkpoint:
         """Replace the checkpoint in `folder`, signed with `key`."""
         arrays = {f"codec/{name}": tensor.clone() for name, tensor in self.codec_arrays.items()}
         arrays |= {f"state/{name}": tensor.clone() for name, tensor in self.state.arrays.items()}
-        metadata = {"plan": json.dumps(asdict(self.plan)), "round": str(self.state.round)}
+        # One key: safetensors writes several in an order that changes from file to file.
+        metadata = {_HEADER: json.dumps([self.state.round, self.plan.to_json()])}
         content = save(arrays, metadata)
         entries = [sign(key, content)]
         if (folder / SIGNATURE).exists():
@@ -67,16 +69,15 @@ class Checkpoint:
         if not any(verify(public, content, entry) for entry in entries):
             raise InputError(f"{path} does not match its signature: it was changed or damaged; restore it")
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
             arrays = load(content)
         except SafetensorError as error:
             raise InputError(f"{path} does not load: {error}") from None
-        fields = json.loads(metadata["plan"])
+        length = int.from_bytes(content[:8], "little")
+        round, plan = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_HEADER])
         return cls(
-            plan=Plan(**{**fields, "labels": tuple(fields["labels"])}),
+            plan=Plan.from_json(plan),
             codec_arrays=_under("codec/", arrays),
-            state=PublicState(int(metadata["round"]), _under("state/", arrays)),
+            state=PublicState(round, _under("state/", arrays)),
         )
 
 

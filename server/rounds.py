@@ -173,7 +173,7 @@ class Exchange:
         return next(iter(self.grid.push_messages([message])), None)
 
     def _pull(self, waiting: set[str]) -> dict[str, Message]:
-        """Replies by the message they answer (an error's source may be the SuperLink) until `patience` ends."""
+        """Replies by the message they answer (an error may come from the SuperLink) until `patience` ends."""
         deadline = time.monotonic() + self.patience
         replies: dict[str, Message] = {}
         while waiting:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import click
 import typer
@@ -23,21 +24,23 @@ Commands = Mapping[str, tuple[str, str, str]]
 class _Lazy(click.Group):
     """A group that lists its commands from a table and imports one when it is called."""
 
-    table: Commands = {}
+    def __init__(self, table: Commands, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.table)
+        return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command's entry in the list; `resolve_command` brings the command itself."""
-        return click.Command(cmd_name, help=self.table[cmd_name][2]) if cmd_name in self.table else None
+        return click.Command(cmd_name, help=self._table[cmd_name][2]) if cmd_name in self._table else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        if name in self.table:
-            module, function, _ = self.table[name]
+        if name is not None and name in self._table:
+            module, function, _ = self._table[name]
             app = typer.Typer(add_completion=False, rich_markup_mode="rich")
             app.command(name)(getattr(import_module(module), function))
             command = typer.main.get_command(app)
@@ -68,9 +71,10 @@ def run(table: Commands, arguments: Sequence[str]) -> int:
 
 
 def _group(table: Commands) -> _Lazy:
-    group = _Lazy(
+    return _Lazy(
+        table,
         name="fedmotion",
-        help="Shared generators of human motion, trained over sites with differential privacy for every person.",
+        help="Shared generators of human motion, trained over sites with differential privacy.",
         no_args_is_help=True,
         params=[
             click.Option(
@@ -83,8 +87,6 @@ def _group(table: Commands) -> _Lazy:
             )
         ],
     )
-    group.table = table
-    return group
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -111,8 +111,8 @@ def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
         console.print("no privacy guarantee: trained in test mode or without noise", style="bold red")
     else:
         console.print(
-            f"epsilon {privacy['epsilon_spent']:.3f} at delta {privacy['delta']:.3g} for every {privacy['unit']}"
-            f" ({privacy['neighbouring']}, {privacy['accountant']}, trust {privacy['trust']})"
+            f"epsilon {privacy['epsilon_spent']:.3f} at delta {privacy['delta']:.3g}"
+            f" for every {privacy['unit']} ({privacy['neighbouring']}, {privacy['accountant']}, trust {privacy['trust']})"
         )
     if run["stopped"] is not None:
         console.print(f"stopped after {run['rounds']} of {run['rounds_planned']} rounds: {run['stopped']}")

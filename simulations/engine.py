@@ -14,7 +14,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import client.app
 import server.app
@@ -61,6 +63,10 @@ def run_inprocess(folder: Path, data: DataSet) -> None:
 
 def run_flower(folder: Path, version: str) -> None:
     """Run the prepared `folder` on Flower's Ray engine, on a private port and home that end with the run."""
+    if find_spec("ray") is None:
+        raise InputError(
+            "engine flower needs Ray: pip install 'fedmotion[simulation]', or --engine inprocess"
+        )
     sites = len(list((folder / "sites").glob("*.toml")))
     with tempfile.TemporaryDirectory(prefix="fedmotion-flower-") as name:
         home = Path(name)
@@ -175,7 +181,7 @@ def _wait(
     raise FedmotionError(f"Flower's SuperLink stopped: {_last_line(home / 'superlink.log')}")
 
 
-def _flwr(arguments: Sequence[str], home: Path, environment: Mapping[str, str]) -> dict[str, object]:
+def _flwr(arguments: Sequence[str], home: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     done = subprocess.run(
         ["flwr", *arguments, "--format", "json"],
         env=dict(environment),
@@ -186,10 +192,8 @@ def _flwr(arguments: Sequence[str], home: Path, environment: Mapping[str, str]) 
     )
     start = done.stdout.find("{")
     if done.returncode != 0 or start < 0:
-        if "ray" in (done.stdout + done.stderr).lower() and shutil.which("ray") is None:
-            raise InputError("engine flower needs Ray: pip install 'fedmotion[simulation]'")
         raise FedmotionError(f"flwr {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-300:]}")
-    value: dict[str, object] = json.loads(done.stdout[start:])
+    value: dict[str, Any] = json.loads(done.stdout[start:])
     return value
 
 

@@ -11,7 +11,7 @@ Array = NDArray[np.float32]
 
 
 def frames_per_window(modality: Modality) -> int:
-    """Samples in one window: one more than `modality.window` for skeletons, whose features are differences."""
+    """Samples in one window: for skeletons one more, as features are differences."""
     return modality.window + 1 if modality.kind == "skeleton" else modality.window
 
 

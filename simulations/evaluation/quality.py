@@ -46,7 +46,7 @@ class _SeededRandom:
 
 
 def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator, rounds: int) -> Generator:
-    """The same generator trained the same way on the public corpus alone, without privacy's noise and clip."""
+    """The same generator, trained the same way on public motions alone, without noise or clip."""
     random = torch.Generator().manual_seed(0)
     latents = generator.codec.encode(corpus.windows, corpus.labels)
     state = method.init(0)
