@@ -63,6 +63,12 @@ class Codec(ABC):
     def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
         """The codec that `arrays()` and `description()` came from."""
 
+    def label_prior(self) -> Tensor:
+        """Public chances of the labels and of none, `[labels + 1]`: equal ones unless fitted otherwise."""
+        if not self.labels:
+            return torch.ones(1)
+        return torch.cat([torch.full((len(self.labels),), 1 / len(self.labels)), torch.zeros(1)])
+
     def label_index(self, label: str | None) -> int:
         """The index of `label`, `len(labels)` for None; an unknown one is an InputError."""
         if label is None:

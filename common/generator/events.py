@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from common.generator.codec import dct_basis
 from common.motion.features import FEATURES
@@ -78,7 +79,7 @@ class Event:
         speed = (pose[:, 1:] - pose[:, :-1]).square().sum(dim=-1).sqrt()
         speed = torch.einsum("st,nt->ns", _smoothing(self.frames - 1), speed)
         gone = torch.cumsum(speed + self.idle * speed.mean(dim=1, keepdim=True) + 1e-6, dim=1)
-        return torch.nn.functional.pad(gone / gone[:, -1:], (1, 0))
+        return pad(gone / gone[:, -1:], (1, 0))
 
 
 def _smoothing(frames: int) -> Tensor:
@@ -97,7 +98,7 @@ def _invert(rising: Tensor, values: Tensor) -> Tensor:
 
 
 def sample(signal: Tensor, position: Tensor) -> Tensor:
-    """`signal` `[n, t, c]` at fractional frames `position` `[n, s]`: cubic (Catmull-Rom), held at the ends."""
+    """`signal` `[n, t, c]` at fractional frames `position` `[n, s]`: cubic (Catmull-Rom), held outside."""
     last = signal.shape[1] - 1
     low = position.floor().clamp(0, last - 1)
     u = (position - low)[..., None]

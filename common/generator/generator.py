@@ -26,17 +26,10 @@ _BATCH: Final = 4096
 
 def load_codec(arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Codec:
     """The codec that `Codec.arrays()` and `Codec.description()` came from; InputError if unknown."""
-    kind = description.get("kind")
+    kind = str(description.get("kind"))
     if kind not in _CODECS:
         raise InputError(f"unknown codec {kind!r}: this version knows {', '.join(sorted(_CODECS))}")
     return _CODECS[kind].from_arrays(arrays, description)
-
-
-def uniform_prior(labels: int) -> Tensor:
-    """Equal chances for all declared labels, `[labels + 1]`; without labels, all for no label."""
-    prior = torch.full((labels + 1,), 1 / max(labels, 1))
-    prior[-1] = 0.0 if labels else 1.0
-    return prior
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
 import torch
-from scipy.linalg import eigh
 from torch import Tensor
 
 from common.errors import InputError
@@ -28,15 +27,14 @@ from common.motion.recording import SKELETON, Modality
 MINIMUM: Final = 64
 """Public motions that a label needs for an entry of its own; below, it shares the pooled one."""
 
-_FLOOR: Final = 0.05  # smallest scale, as a share of the largest: rare directions must not explode
+_FLOOR: Final = 0.05  # smallest scale, as a share of the second: rare directions must not explode
 _LIMIT: Final = 1.5  # features further out than this factor of the public range are cut
 _TRAVEL_WEIGHT: Final = (4.0, 6.0, 6.0)  # yaw, x, z per frame: small numbers that add up over a window
 _TIMING_WEIGHT: Final = 4.0
-_EQUALISE = 0.6
+_EQUALISE: Final = 0.7  # between principal components in metres (0) and of standardised coefficients (1)
 _TRIED: Final = 384  # public motions looked at to choose a transform
 _USED: Final = 4096  # and to fit an entry's basis
 _ITERATIONS: Final = 8
-_WHITEN = 1.0
 _HANDED: Final = 0.5  # sidedness of all but one in twenty that makes an action one-sided
 
 
@@ -67,7 +65,7 @@ class Entry:
 class MotionCodec(Codec):
     """Joints `[n, 61, 22, 3]` to latents; `entries[of[label]]` serves a label, `of[-1]` none.
 
-    `low` and `high` `[67]` bound the features of what is decoded.
+    `prior` `[labels + 1]` holds the public shares; `low` and `high` `[67]` bound what is decoded.
     """
 
     kind: ClassVar[str] = "motion"
@@ -75,6 +73,7 @@ class MotionCodec(Codec):
     labels: tuple[str, ...]
     entries: tuple[Entry, ...]
     of: tuple[int, ...]
+    prior: Tensor
     low: Tensor
     high: Tensor
     public_sha256: str
@@ -99,12 +98,15 @@ class MotionCodec(Codec):
             features[rows] = entry.decode(latents[rows], generator)
         return from_features(features.clamp(self.low, self.high))
 
+    def label_prior(self) -> Tensor:
+        return self.prior
+
     def _groups(self, labels: Tensor) -> list[tuple[Entry, Tensor]]:
         own = torch.tensor(self.of)[labels]
         return [(entry, torch.nonzero(own == i)[:, 0]) for i, entry in enumerate(self.entries)]
 
     def arrays(self) -> dict[str, Tensor]:
-        arrays = {"low": self.low, "high": self.high}
+        arrays = {"prior": self.prior, "low": self.low, "high": self.high}
         for i, entry in enumerate(self.entries):
             fields = {"mean": entry.mean, "weight": entry.weight, "basis": entry.basis, "scale": entry.scale}
             arrays |= {f"{i}/{name}": tensor.contiguous() for name, tensor in fields.items()}
@@ -133,6 +135,7 @@ class MotionCodec(Codec):
             labels=tuple(description["labels"]),
             entries=tuple(entries),
             of=tuple(description["of"]),
+            prior=arrays["prior"],
             low=arrays["low"],
             high=arrays["high"],
             public_sha256=str(description["public_sha256"]),
@@ -185,27 +188,8 @@ def _principal(transform: Transform, features: Tensor, latent: int) -> Entry:
     weighted = (coefficients - mean) * weight
     weight = weight * (weighted.std(dim=0) + 1e-3).pow(-_EQUALISE)
     basis, deviation = _axes((coefficients - mean) * weight, latent)
-    scale = deviation.clamp_min(_FLOOR * float(deviation[1])).pow(_WHITEN) * float(deviation[1]) ** (
-        1 - _WHITEN
-    )
+    scale = deviation.clamp_min(_FLOOR * float(deviation[1]))  # the first may be the side
     return Entry(transform, mean, weight, basis, scale)
-
-
-def _leading(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest principal deviations of centred `rows` `[n, width]`, and their axes `[width, count]`.
-
-    From the smaller of the two Gram matrices, and from its upper end alone: a whole
-    decomposition of some 1,700 coefficients takes a hundred times longer.
-    """
-    wide = rows.shape[1] > rows.shape[0]
-    gram = (rows @ rows.T if wide else rows.T @ rows).numpy()
-    last = len(gram) - 1
-    values, vectors = eigh(gram, subset_by_index=[max(0, last - count + 1), last])
-    deviation = torch.from_numpy(values[::-1].copy()).clamp_min(1e-12).sqrt()
-    axes = torch.from_numpy(vectors[:, ::-1].copy())
-    if wide:
-        axes = rows.T @ axes / deviation
-    return (deviation / (len(rows) - 1) ** 0.5).to(torch.float32), axes.to(torch.float32).contiguous()
 
 
 def _axes(rows: Tensor, latent: int) -> tuple[Tensor, Tensor]:
@@ -238,6 +222,15 @@ def _statistics(features: Tensor) -> Tensor:
     return torch.cat([features.mean(dim=1), features.std(dim=1), change.std(dim=1)], dim=1)
 
 
+def _shares(labels: Tensor, count: int) -> Tensor:
+    """Public shares of the labels `[count + 1]`; one that the corpus lacks counts as the average one."""
+    counts = torch.bincount(labels[labels < count], minlength=count).to(torch.float32)
+    if count == 0:
+        return torch.ones(1)
+    counts[counts == 0] = max(float(counts.mean()), 1.0)
+    return torch.cat([counts / counts.sum(), torch.zeros(1)])
+
+
 def _digest(windows: Tensor, labels: Tensor, label_names: Sequence[str]) -> str:
     digest = hashlib.sha256("|".join(label_names).encode())
     for tensor in (windows.to(torch.float32), labels.to(torch.int64)):
@@ -248,28 +241,27 @@ def _digest(windows: Tensor, labels: Tensor, label_names: Sequence[str]) -> str:
 def fit_motion_codec(windows: Tensor, labels: Tensor, label_names: Sequence[str], latent: int) -> MotionCodec:
     """Fit on PUBLIC joints `[n, 61, 22, 3]` with `labels` `[n]` indices into `label_names`.
 
-    `len(label_names)` in `labels` means no label. Labels with fewer than 64 public motions, and
-    motions without one, share an entry fitted on all public motions.
+    `len(label_names)` in `labels` means no label. Labels with fewer public motions than 64 or
+    twice `latent`, and motions without one, share an entry fitted on all public motions. Raises
+    InputError for `latent` below 2 and for fewer than 64 motions.
     """
+    if latent < 2:
+        raise InputError(f"latent={latent}: the motion codec needs at least 2")
     features = to_features(windows)
     if len(features) < MINIMUM:
         raise InputError(f"the public corpus holds {len(features)} motions: at least {MINIMUM} are needed")
-    entries, of = [], []
-    for index in range(len(label_names)):
-        own = features[labels == index]
-        if len(own) < MINIMUM:
-            of.append(-1)
-            continue
-        of.append(len(entries))
-        entries.append(_fit_entry(own, latent))
+    groups = [features[labels == index] for index in range(len(label_names))]
+    rich = [len(group) >= max(MINIMUM, 2 * latent) for group in groups]
+    entries = [_fit_entry(group, latent) for group, own in zip(groups, rich, strict=True) if own]
+    of = [sum(rich[:index]) if own else len(entries) for index, own in enumerate(rich)] + [len(entries)]
     entries.append(_fit_entry(features, latent))
-    of = [len(entries) - 1 if i < 0 else i for i in [*of, -1]]
     low, high = features.amin(dim=(0, 1)), features.amax(dim=(0, 1))
     middle, reach = (low + high) / 2, (high - low) / 2 * _LIMIT
     return MotionCodec(
         labels=tuple(label_names),
         entries=tuple(entries),
         of=tuple(of),
+        prior=_shares(labels, len(label_names)),
         low=middle - reach,
         high=middle + reach,
         public_sha256=_digest(windows, labels, label_names),

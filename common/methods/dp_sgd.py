@@ -19,7 +19,7 @@ from torch import Tensor
 from common.generator.codec import Codec
 from common.generator.denoisers import ResidualMLP
 from common.generator.diffusion import Preconditioning, log_normal_sigma, stratified
-from common.generator.generator import Generator, uniform_prior
+from common.generator.generator import Generator
 from common.method import GradientMethod, PublicState, UserBatch, UserRandom
 from common.vector import Layout, Vector
 
@@ -44,11 +44,11 @@ class DPSGD(GradientMethod):
     name: ClassVar[str] = "dp_sgd"
 
     codec: Codec = field(compare=False)
-    width: int = _option(64, 1, 2048)  # type: ignore[assignment]
+    width: int = _option(32, 1, 2048)  # type: ignore[assignment]
     depth: int = _option(1, 0, 16)  # type: ignore[assignment]
     motions: int = _option(4, 1, 1024)  # type: ignore[assignment]
     replicas: int = _option(8, 1, 256)  # type: ignore[assignment]
-    learning_rate: float = _option(5e-3, 1e-7, 1.0)
+    learning_rate: float = _option(2e-2, 1e-7, 1.0)
     local_rate: float = _option(0.1, 1e-7, 1e3)
     ema: float = _option(0.95, 0.0, 0.99999)
     label_dropout: float = _option(0.0, 0.0, 0.9)
@@ -134,8 +134,7 @@ class DPSGD(GradientMethod):
         return {name: value - self.local_rate * gradient[name] for name, value in parameters.items()}
 
     def generator(self, state: PublicState) -> Generator:
-        prior = uniform_prior(len(self.codec.labels))
-        return Generator(self.codec, self.denoiser, _part("ema/", state), prior)
+        return Generator(self.codec, self.denoiser, _part("ema/", state), self.codec.label_prior())
 
 
 def _state(*groups: Mapping[str, Tensor]) -> dict[str, Tensor]:

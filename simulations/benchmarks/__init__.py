@@ -1,0 +1,1 @@
+"""Benchmarks: each module prints one table of ratios measured in the same run."""
