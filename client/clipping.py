@@ -18,6 +18,7 @@ from common.method import GradientMethod
 from common.vector import Layout, Vector
 
 _MARGIN = 1 - 1e-6
+_EXHAUSTED = ("can't allocate memory", "not enough memory", "CUDA", "cuBLAS", "CUBLAS")
 
 Rows = Callable[[Sequence[int]], Tensor]
 """Units to their contributions `[units, dimension]`; it may raise."""
@@ -61,26 +62,36 @@ def clipped_sum(
 
 
 def _isolated(rows: Rows, part: list[int], dimension: int, width: int) -> Tensor:
-    """Contributions of `part`; if computing them together raises, each alone, and only the culprits are zero."""
+    """Contributions of `part`; where they raise together, each alone, and only the culprits are zero."""
     try:
-        return _filled(rows, part, width)
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception:
+        return _filled(rows, part, dimension, width)
+    except Exception as error:
+        if _exhausted(error):
+            raise
         return torch.cat([_alone(rows, unit, dimension, width) for unit in part])
 
 
 def _alone(rows: Rows, unit: int, dimension: int, width: int) -> Tensor:
     try:
-        return _filled(rows, [unit], width)
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception:
+        return _filled(rows, [unit], dimension, width)
+    except Exception as error:
+        if _exhausted(error):
+            raise
         return torch.zeros(1, dimension)
 
 
-def _filled(rows: Rows, part: list[int], width: int) -> Tensor:
-    return rows([*part, *[part[0]] * (width - len(part))])[: len(part)]
+def _exhausted(error: Exception) -> bool:
+    """Whether the machine failed, not a unit: who else is in the chunk must not decide whose row is zero."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _EXHAUSTED)
+
+
+def _filled(rows: Rows, part: list[int], dimension: int, width: int) -> Tensor:
+    found = rows([*part, *[part[0]] * (width - len(part))])
+    if found.shape != (width, dimension):  # would broadcast into the sum, past the bound
+        raise ValueError(f"contributions are {tuple(found.shape)}, not {(width, dimension)}")
+    return found[: len(part)]
 
 
 def per_unit_gradients(

@@ -3,13 +3,15 @@
 For each query: check it against the accepted plan, charge the ledger (on disk), draw
 the sample, sum the clipped contributions, add noise, write the final bytes, answer. A
 crash after the charge leaks nothing; a repeat of the latest query gets the stored
-bytes, the same to the bit.
+bytes, the same to the bit. Under `central`, where the sum is not noised here, the
+ledger keeps the key of its draws instead of the sum.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,18 +20,22 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from client.clipping import Chunking, clipped_sum, per_unit_gradients
-from client.ledger import Ledger
+from client.exactness import unmoved
+from client.ledger import Charge, Ledger
 from client.mechanism import SampledGaussian
 from client.policy import SitePolicy
 from client.users import Users
 from common.errors import FedmotionError, Refusal, RefusalCode
 from common.generator.codec import Codec
 from common.generator.generator import load_codec
-from common.method import GradientMethod, PublicState, digest_arrays
+from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
 from common.methods import build
-from common.noise import Source
+from common.noise import PersonRandom, Source
 from common.query import Acceptance, Plan, Query, Release
 from common.vector import Layout, Vector
+
+_MOST_LATENT = 4096
+_UNFIT = (FedmotionError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Gate(Protocol):
@@ -57,6 +63,7 @@ class _Open:
     plan: Plan
     method: GradientMethod
     codec: Codec
+    chunking: Chunking
 
 
 class LocalGate:
@@ -83,6 +90,7 @@ class LocalGate:
         self._speed = speed
         self._users: Users | None = None
         self._opened: dict[str, _Open] = {}
+        self._one_at_a_time = threading.Lock()
 
     def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
         """Check `plan` against policy and budget and reserve it; data are not read."""
@@ -90,7 +98,8 @@ class LocalGate:
             raise Refusal(RefusalCode.MALFORMED, "the arrays are not those that the plan names")
         self._policy.admit(plan)
         _open(plan, arrays)
-        self._ledger.reserve(plan, save(dict(arrays)))
+        with self._one_at_a_time:
+            self._ledger.reserve(plan, save(dict(arrays)))
         return Acceptance(
             site=self._ledger.site,
             plan_digest=plan.digest(),
@@ -99,25 +108,39 @@ class LocalGate:
 
     def release(self, query: Query, state: PublicState) -> Release:
         """The noised sum for `query`, charged first; or Refusal."""
+        with self._one_at_a_time:
+            return self._release(query, state)
+
+    def _release(self, query: Query, state: PublicState) -> Release:
         opened = self._accepted(query.plan_digest)
         self._check(query, state, opened)
         digest = query.digest(opened.plan.trust)
         mechanism = SampledGaussian(plan=opened.plan, site=self._ledger.site, source=self._source)
         charge = self._ledger.charge(query, digest, mechanism.event())
-        payload = charge.payload
-        if payload is None:
-            payload = (
-                self._noised_sum(query.round, state, opened, mechanism).to(torch.float32).numpy().tobytes()
-            )
-            self._ledger.store(charge, payload)
+        total = self._answer(charge, state, opened, mechanism)
         return Release(
             site=self._ledger.site,
             run_id=query.run_id,
             round=query.round,
             query_digest=digest,
             charge=charge.id,
-            total=torch.from_numpy(np.frombuffer(payload, dtype=np.float32).copy()),
+            total=total,
         )
+
+    def _answer(
+        self, charge: Charge, state: PublicState, opened: _Open, mechanism: SampledGaussian
+    ) -> Vector:
+        """The final vector of `charge`, `[dimension]` float32, after what repeats it is on disk."""
+        payload = charge.payload
+        if opened.plan.trust == "central":
+            if payload is None:
+                payload = mechanism.draw_key(charge.round)
+                self._ledger.store(charge, payload)
+            return self._noised_sum(charge.round, state, opened, mechanism.repeating(payload))
+        if payload is None:
+            payload = self._noised_sum(charge.round, state, opened, mechanism).numpy().tobytes()
+            self._ledger.store(charge, payload)
+        return torch.from_numpy(np.frombuffer(payload, dtype=np.float32).copy())
 
     def close(self) -> None:
         self._ledger.close()
@@ -125,7 +148,8 @@ class LocalGate:
     def _accepted(self, digest: str) -> _Open:
         if digest not in self._opened:
             plan, arrays = self._ledger.plan(digest)
-            self._opened = {digest: _open(plan, load(arrays))}
+            opened = _open(plan, load(arrays))
+            self._opened = {digest: replace(opened, chunking=_chunking(opened, self._speed))}
         return self._opened[digest]
 
     @staticmethod
@@ -148,7 +172,7 @@ class LocalGate:
     def _noised_sum(
         self, round: int, state: PublicState, opened: _Open, mechanism: SampledGaussian
     ) -> Vector:
-        """The mean over the round's steps of its noised sums, `[dimension]` float64.
+        """The mean over the round's steps of its noised sums, `[dimension]` float32.
 
         One step is the plain case. With several (rule 9 of the gate), the site moves the
         parameters by its own noised mean between steps; each step carries the full noise
@@ -165,7 +189,7 @@ class LocalGate:
             if step + 1 < plan.steps_per_round:
                 mean = noised / (plan.sampling_rate * self._declared_population)
                 parameters = method.local_step(parameters, mean.to(torch.float32))
-        return total
+        return total.to(torch.float32)
 
     def _clipped_sum(
         self,
@@ -183,17 +207,21 @@ class LocalGate:
 
         def rows(units: Sequence[int]) -> Tensor:
             rng = mechanism.persons(key, [users.names[unit] for unit in units])
-            batch = users.batch(units, method.motions, rng, plan.arrays_digest)
+            batch = users.batch(units, method.motions, rng, plan.digest())
             examples = method.examples(batch, rng)
             return gradients({name: value.to(device) for name, value in examples.items()})
 
         drawn = mechanism.sample(len(users), round, step)
-        return clipped_sum(rows, drawn, plan.dimension, plan.clip_norm, self._speed.chunking)
+        return clipped_sum(rows, drawn, plan.dimension, plan.clip_norm, opened.chunking)
 
     def _loaded(self, opened: _Open) -> Users:
         if self._users is None:
             self._users = self._people()
-        self._users.encode(opened.codec, opened.plan.arrays_digest)
+        if self._users.modality != opened.codec.modality:
+            raise Refusal(
+                RefusalCode.POLICY, f"the plan's motions are not this site's: {opened.codec.modality}"
+            )
+        self._users.encode(opened.codec, opened.plan.digest())
         return self._users
 
 
@@ -201,11 +229,35 @@ def _open(plan: Plan, arrays: Mapping[str, Tensor]) -> _Open:
     """Build what the plan names from the site's own code; raises Refusal(MALFORMED) if it does not fit."""
     try:
         codec = load_codec(arrays, plan.codec)
+        if codec.labels != plan.labels or not 1 <= codec.latent <= _MOST_LATENT:
+            raise ValueError("the codec has other labels, or no latent of a usable length")
         method = build(plan.method, plan.options, codec)
-    except (FedmotionError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        dimension = method.dimension
+    except _UNFIT as error:
         raise Refusal(RefusalCode.MALFORMED, f"the plan's method or codec does not build: {error}") from None
     if not isinstance(method, GradientMethod):
         raise Refusal(RefusalCode.POLICY, f"this gate does not compute {plan.method}")
-    if method.dimension != plan.dimension or codec.labels != plan.labels:
-        raise Refusal(RefusalCode.MALFORMED, "the plan's dimension or labels are not the method's")
-    return _Open(plan=plan, method=method, codec=codec)
+    if dimension != plan.dimension:
+        raise Refusal(RefusalCode.MALFORMED, "the plan's dimension is not the method's")
+    return _Open(plan=plan, method=method, codec=codec, chunking=Chunking(units=1))
+
+
+def _chunking(opened: _Open, speed: Speed) -> Chunking:
+    """As many units at once as `speed` says, if on public probes each keeps its bits; else one."""
+    method, width = opened.method, speed.chunking.units
+    random = torch.Generator().manual_seed(0)
+    shapes = method.parameters(method.init(0))
+    parameters = {
+        name: (torch.randn(value.shape, generator=random) / max(1, value.shape[-1]) ** 0.5).to(speed.device)
+        for name, value in shapes.items()
+    }
+    latents = torch.randn(width, method.motions, opened.codec.latent, generator=random)
+    labels = torch.randint(len(opened.plan.labels) + 1, (width, method.motions), generator=random)
+    gradients = per_unit_gradients(method, parameters)
+
+    def rows(places: Tensor) -> Tensor:
+        batch = UserBatch(latents[places], labels[places], torch.ones(width, method.motions).bool())
+        examples = method.examples(batch, PersonRandom(bytes(32), [str(u) for u in places.tolist()]))
+        return gradients({name: value.to(speed.device) for name, value in examples.items()})
+
+    return speed.chunking if unmoved(rows, width) else Chunking(units=1)

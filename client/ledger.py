@@ -2,7 +2,8 @@
 
 SQLite with synchronous=FULL. Accepting a plan reserves its whole multiset of events
 against the lifetime budget; what is not used is not refunded. Across plans epsilon and
-delta add. A charge is written first, the release's final bytes before they are sent.
+delta add. A charge is written first, the release's final bytes before they are sent,
+and once only: of several gates that answer one query, one stores and the others refuse.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ CREATE TABLE charges (
     round INTEGER NOT NULL, digest TEXT NOT NULL, noise_multiplier REAL NOT NULL,
     sampling_rate REAL NOT NULL, count INTEGER NOT NULL, payload BLOB, UNIQUE (plan, digest)
 ) STRICT;
-PRAGMA user_version = {_VERSION};
+PRAGMA user_version = {_VERSION}
 """
 
 
@@ -51,6 +52,7 @@ class Charge:
     """One paid round; `payload` holds the final bytes once they are on disk."""
 
     id: int
+    round: int
     payload: bytes | None
 
 
@@ -67,8 +69,9 @@ class Ledger:
         if path.exists():
             raise InputError(f"ledger {path} exists: a ledger is never made anew over an old one")
         ledger = cls(_connect(path, "rwc"), path)
-        ledger._connection.executescript(_SCHEMA)
         with ledger._transaction() as connection:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
             connection.execute(
                 "INSERT INTO owner VALUES (1, ?, ?, ?, ?, ?)",
                 (site, unit, NEIGHBOURING, budget.epsilon, budget.delta),
@@ -138,7 +141,8 @@ class Ledger:
             "SELECT coalesce(sum(epsilon), 0), coalesce(sum(delta), 0) FROM plans"
         ).fetchone()
         budget = self.budget
-        if used[0] + cost > budget.epsilon or math.fsum([used[1], delta]) > budget.delta * (1 + 1e-9):
+        fits = used[0] + cost <= budget.epsilon and math.fsum([used[1], delta]) <= budget.delta * (1 + 1e-9)
+        if not fits:  # also where a sum is not a number
             raise Refusal(
                 RefusalCode.BUDGET_EXHAUSTED,
                 f"the plan costs epsilon {cost:.4g} at delta {delta:.3g} on top of {used[0]:.4g} reserved;"
@@ -168,17 +172,20 @@ class Ledger:
                 (query.plan_digest,),
             ).fetchone()
             if latest is not None and latest[2] == digest:
-                return Charge(id=latest[0], payload=latest[3])
+                return Charge(id=latest[0], round=query.round, payload=latest[3])
             if (latest is not None and query.round < latest[1]) or self._charged(query, digest):
                 raise Refusal(RefusalCode.STALE, f"round {query.round} was answered already")
             self._require_reserved(query.plan_digest, event)
-            connection.execute("UPDATE charges SET payload = NULL WHERE plan = ?", (query.plan_digest,))
+            connection.execute(
+                "UPDATE charges SET payload = x'' WHERE plan = ? AND payload IS NOT NULL",
+                (query.plan_digest,),
+            )
             cursor = connection.execute(
                 "INSERT INTO charges (plan, round, digest, noise_multiplier, sampling_rate, count)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (query.plan_digest, query.round, digest, *_columns(event)),
             )
-            return Charge(id=int(cursor.lastrowid or 0), payload=None)
+            return Charge(id=int(cursor.lastrowid or 0), round=query.round, payload=None)
 
     def _charged(self, query: Query, digest: str) -> bool:
         row = self._connection.execute(
@@ -201,9 +208,18 @@ class Ledger:
             )
 
     def store(self, charge: Charge, payload: bytes) -> None:
-        """Keep the final bytes of `charge`, on disk when this returns, before they are sent."""
+        """Keep the final bytes of `charge`, on disk when this returns, before they are sent.
+
+        Raises Refusal(UNAVAILABLE) where they were written already, by another gate on
+        this ledger: a charge never covers two releases. Replaced bytes leave an empty
+        payload behind, so that a slow gate cannot take the charge for one never used.
+        """
         with self._transaction() as connection:
-            connection.execute("UPDATE charges SET payload = ? WHERE id = ?", (payload, charge.id))
+            cursor = connection.execute(
+                "UPDATE charges SET payload = ? WHERE id = ? AND payload IS NULL", (payload, charge.id)
+            )
+            if cursor.rowcount != 1:
+                raise Refusal(RefusalCode.UNAVAILABLE, f"charge {charge.id} was answered meanwhile")
 
     def events(self, plan_digest: str | None = None) -> list[PrivacyEvent]:
         """What has been charged (under one plan, or under all), in canonical order."""
@@ -244,4 +260,5 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")
     return connection

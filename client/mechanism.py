@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.noise import PersonRandom, Source, Stream, gaussian, poisson_sample
 from common.query import Plan, PrivacyEvent
@@ -35,6 +35,14 @@ class SampledGaussian:
         """This step's noise, `[dimension]` float64; zero under `central`, where the server adds it."""
         std = self.plan.noise_std if self.plan.trust == "local" else 0.0
         return gaussian(self._stream("noise", round, step), std, self.plan.dimension)
+
+    def draw_key(self, round: int) -> bytes:
+        """A secret from which all draws of a round can be made again, see `repeating`."""
+        return self._key("draws", round, 0)
+
+    def repeating(self, draw_key: bytes) -> SampledGaussian:
+        """This mechanism with every draw a function of `draw_key`: the same key, the same draws."""
+        return replace(self, source=Source(int.from_bytes(draw_key)))
 
     def person_key(self, round: int, step: int) -> bytes:
         """The key of this step's per-unit randomness, drawn once a step."""

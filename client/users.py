@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from client.datasets import DataSet
+from client.exactness import unmoved
 from common.generator.codec import Codec
 from common.method import UserBatch, UserRandom
-from common.motion.recording import Recording
+from common.motion.recording import Modality, Recording
 from common.motion.windows import windows
 from common.query import Unit
 
-_ENCODE_CHUNK = 512
+_CHUNK = 64
 
 
 def position(person: str, seed: int) -> float:
@@ -56,9 +57,15 @@ class Users:
     """
 
     def __init__(
-        self, names: Sequence[str], starts: Sequence[int], raw: Tensor, labels: list[str | None]
+        self,
+        names: Sequence[str],
+        starts: Sequence[int],
+        raw: Tensor,
+        labels: list[str | None],
+        modality: Modality,
     ) -> None:
         self.names = tuple(names)
+        self.modality = modality
         self._starts = torch.tensor([*starts], dtype=torch.int64)
         self._raw = raw
         self._labels = labels
@@ -78,13 +85,18 @@ class Users:
         flat = [item for items in owned.values() for item in items]
         starts = np.cumsum([0, *(len(items) for items in owned.values())])
         raw = torch.from_numpy(np.stack([window for window, _ in flat])) if flat else torch.empty(0)
-        return cls(tuple(owned), starts.tolist(), raw, [label for _, label in flat])
+        return cls(tuple(owned), starts.tolist(), raw, [label for _, label in flat], data.modality)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def encode(self, codec: Codec, key: str) -> None:
-        """Encode every window with the codec named `key`; repeats are free."""
+        """Encode every window with the codec named `key`; repeats are free.
+
+        A latent depends on its own window alone, to the bit: chunks are of one label and
+        one length, and a window that cannot be encoded becomes NaN, which makes its own
+        unit contribute zero and nobody else's.
+        """
         if key in self._encoded:
             return
         known = {label: index for index, label in enumerate(codec.labels)}
@@ -92,9 +104,10 @@ class Users:
             [known.get(label or "", len(codec.labels)) for label in self._labels], dtype=torch.int64
         )
         latents = torch.empty(len(labels), codec.latent)
-        for start in range(0, len(labels), _ENCODE_CHUNK):
-            part = slice(start, start + _ENCODE_CHUNK)
-            latents[part] = codec.encode(self._raw[part], labels[part])
+        for label in torch.unique(labels).tolist():
+            width = _width(codec, self._raw.shape[1:], label)
+            for rows in torch.nonzero(labels == label)[:, 0].split(width):
+                latents[rows] = _encode(codec, self._raw[rows], label, width)
         self._encoded = {key: (latents, labels)}
 
     def batch(self, units: Sequence[int], motions: int, rng: UserRandom, key: str) -> UserBatch:
@@ -113,6 +126,26 @@ class Users:
         mask = torch.arange(motions) < owned[:, None]
         rows = torch.where(mask, start[:, None] + chosen, start[:, None])
         return UserBatch(latents=latents[rows], labels=labels[rows], mask=mask)
+
+
+def _width(codec: Codec, shape: torch.Size, label: int) -> int:
+    """How many windows of `shape` are encoded at once: as many as keep each one's bits its own."""
+    probes = torch.randn(_CHUNK, *shape, generator=torch.Generator().manual_seed(0))
+    same = torch.full((_CHUNK,), label)
+    return _CHUNK if unmoved(lambda places: codec.encode(probes[places], same), _CHUNK) else 1
+
+
+def _encode(codec: Codec, raw: Tensor, label: int, width: int) -> Tensor:
+    """Latents `[n, latent]` of `raw` `[n, ...]`, n from 1 to `width`; NaN where a window alone raises."""
+    filled = torch.cat([raw, raw[:1].expand(width - len(raw), *raw.shape[1:])])
+    try:
+        return codec.encode(filled, torch.full((width,), label))[: len(raw)]
+    except MemoryError:
+        raise
+    except Exception:
+        if len(raw) == 1:
+            return torch.full((1, codec.latent), torch.nan)
+        return torch.cat([_encode(codec, window[None], label, width) for window in raw])
 
 
 def load_users(data: DataSet, share: Share, unit: Unit) -> Users:

@@ -1,7 +1,9 @@
 """Epsilon from events: privacy-loss distributions, add/remove, always rounded up.
 
 The accountant is the PLD of dp-accounting with the connect-the-dots discretisation
-(Doroshenko et al. 2022), an upper bound at every interval.
+(Doroshenko et al. 2022), an upper bound at every interval. A loss so large that its
+distribution would fill the memory is bounded by a Renyi divergence instead, so that no
+plan can exhaust a site before it is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ import math
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
+import numpy as np
 from dp_accounting.pld import privacy_loss_distribution as pld
+from scipy.special import gammaln, logsumexp
 
 from common.errors import InputError
 from common.query import PrivacyEvent
@@ -19,6 +23,8 @@ ACCOUNTANT = "PLD (dp-accounting)"
 CLAIM_INTERVAL = 1e-4
 DISPLAY_INTERVAL = 1e-3
 _MAX_MULTIPLIER = 1e5
+_FINE, _COARSE = 20.0, 100.0  # bounds up to which the fine interval, and any interval, is affordable
+_ORDERS = np.array([*range(2, 65), 128, 256, 512])
 
 
 @lru_cache(maxsize=64)
@@ -30,11 +36,36 @@ def _single(noise_multiplier: float, sampling_rate: float, interval: float) -> p
 
 @lru_cache(maxsize=1024)
 def _epsilon(merged: tuple[tuple[float, float, int], ...], delta: float, interval: float) -> float:
+    bound = _renyi_epsilon(merged, delta)
+    if not bound <= _COARSE:
+        return bound
+    if bound > _FINE:
+        interval = max(interval, DISPLAY_INTERVAL)
     composed = None
     for noise_multiplier, sampling_rate, count in merged:
         part = _single(noise_multiplier, sampling_rate, interval).self_compose(count)
         composed = part if composed is None else composed.compose(part)
     return 0.0 if composed is None else float(composed.get_epsilon_for_delta(delta))
+
+
+def _renyi_epsilon(merged: tuple[tuple[float, float, int], ...], delta: float) -> float:
+    """An upper bound on epsilon, loose and cheap (conversion: Canonne et al. 2020, proposition 12)."""
+    total = np.zeros(len(_ORDERS))
+    for noise_multiplier, sampling_rate, count in merged:
+        total += count * np.array([_renyi(int(a), noise_multiplier, sampling_rate) for a in _ORDERS])
+    found = total + np.log1p(-1 / _ORDERS) - (math.log(delta) + np.log(_ORDERS)) / (_ORDERS - 1)
+    return max(0.0, float(found.min()))
+
+
+@lru_cache(maxsize=4096)
+def _renyi(order: int, noise_multiplier: float, sampling_rate: float) -> float:
+    """Renyi divergence of the Poisson-sampled Gaussian (Mironov, Talwar, Zhang 2019, section 3.3)."""
+    if sampling_rate == 1:
+        return order / (2 * noise_multiplier**2)
+    k = np.arange(order + 1)
+    terms = gammaln(order + 1) - gammaln(k + 1) - gammaln(order - k + 1) + k * math.log(sampling_rate)
+    terms += (order - k) * math.log1p(-sampling_rate) + (k * k - k) / (2 * noise_multiplier**2)
+    return float(logsumexp(terms)) / (order - 1)
 
 
 def epsilon(events: Iterable[PrivacyEvent], delta: float, interval: float = CLAIM_INTERVAL) -> float:

@@ -25,17 +25,18 @@ _SUMMANDS = 4
 
 
 class Source:
-    """Keys for streams: fresh from the operating system, or derived from a seed in test mode.
+    """Keys for streams: fresh from the operating system, or derived from a seed.
 
     A key serves one purpose of one round and is never reused: with no seed, every
-    call returns 32 new bytes of `os.urandom`.
+    call returns 32 new bytes of `os.urandom`. A seed is the test mode's, or 32 such bytes
+    as a number, kept to make one round's draws again.
     """
 
     def __init__(self, seed: int | None = None) -> None:
         self._seed = seed
 
     def key(self, *purpose: str | int) -> bytes:
-        """32 bytes for `purpose`; in test mode a function of the seed and `purpose`."""
+        """32 bytes for `purpose`; with a seed, a function of the seed and `purpose`."""
         if self._seed is None:
             return os.urandom(32)
         return hashlib.sha256(repr((self._seed, *purpose)).encode()).digest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -15,6 +15,11 @@ from common.vector import Vector
 Unit = Literal["user", "record"]
 Trust = Literal["local", "central"]
 NEIGHBOURING = "add or remove one unit"
+
+MOST_STEPS = 10**7
+MOST_VALUES = 10**8
+MOST_LABELS = 1000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +61,8 @@ class Plan:
     `noise_multiplier` z gives noise of standard deviation z C in every coordinate of
     every noised step. `options` are the method's hyper-parameters; `codec` describes the public
     codec and `arrays_digest` names its arrays, which travel with the plan; `labels`
-    is the declared vocabulary.
+    is the declared vocabulary. The ranges keep every number well inside what a double
+    and the accountant can hold, so that a hostile plan fails here and nowhere later.
     """
 
     run_id: str
@@ -76,15 +82,17 @@ class Plan:
     labels: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _require("clip_norm", self.clip_norm, 0 < self.clip_norm < math.inf, "a positive number")
-        _require(
-            "noise_multiplier", self.noise_multiplier, 0 <= self.noise_multiplier < math.inf, "0 or more"
-        )
-        _require("sampling_rate", self.sampling_rate, 0 < self.sampling_rate <= 1, "in (0, 1]")
-        _require("delta", self.delta, 0 < self.delta < 1, "in (0, 1)")
+        z, steps, labels = self.noise_multiplier, self.rounds * self.steps_per_round, len(self.labels)
+        _require("run_id", self.run_id[:80], is_name(self.run_id), "1 to 64 letters, digits, '.', '_' or '-'")
+        _require("clip_norm", self.clip_norm, 1e-6 <= self.clip_norm <= 1e6, "from 1e-6 to 1e6")
+        _require("noise_multiplier", z, z == 0 or 1e-3 <= z <= 1e6, "0, or from 1e-3 to 1e6")
+        _require("sampling_rate", self.sampling_rate, 1e-6 <= self.sampling_rate <= 1, "from 1e-6 to 1")
+        _require("delta", self.delta, 1e-12 <= self.delta < 1, "at least 1e-12 and below 1")
         _require("rounds", self.rounds, self.rounds >= 1, "1 or more")
-        _require("dimension", self.dimension, self.dimension >= 1, "1 or more")
+        _require("dimension", self.dimension, 1 <= self.dimension <= MOST_VALUES, f"1 to {MOST_VALUES}")
         _require("steps_per_round", self.steps_per_round, self.steps_per_round >= 1, "1 or more")
+        _require("rounds x steps_per_round", steps, steps <= MOST_STEPS, f"at most {MOST_STEPS}")
+        _require("number of labels", labels, labels <= MOST_LABELS, f"at most {MOST_LABELS}")
         _require("unit", self.unit, self.unit in ("user", "record"), "user or record")
         _require("trust", self.trust, self.trust in ("local", "central"), "local or central")
         if self.steps_per_round > 1 and self.trust != "local":
@@ -137,6 +145,11 @@ class Acceptance:
     plan_digest: str
     declared_population: int
 
+    def __post_init__(self) -> None:
+        population = self.declared_population
+        _require("site", self.site[:80], is_name(self.site), "1 to 64 letters, digits, '.', '_' or '-'")
+        _require("declared_population", population, 1 <= population <= 10**9, "from 1 to 1e9")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Release:
@@ -153,6 +166,11 @@ class Release:
     query_digest: str
     charge: int
     total: Vector
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name a run or a site: it may then stand in a log, a path or a page as it is."""
+    return _NAME.fullmatch(text) is not None
 
 
 def _sha256(fields: Mapping[str, Any]) -> str:

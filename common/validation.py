@@ -11,7 +11,9 @@ def one_line(error: ValidationError) -> str:
 
 
 def _problem(*, loc: tuple[int | str, ...], msg: str, type: str, input: object, **_: object) -> str:
-    key = ".".join(str(part) for part in loc) or "configuration"
+    key = ".".join(str(part) for part in loc)
+    if not key or type == "value_error":
+        return msg.removeprefix("Value error, ")
     if type == "extra_forbidden":
         return f"unknown key {key}: remove it or see the README for the keys"
     if type == "missing":

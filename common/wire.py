@@ -7,14 +7,17 @@ ArrayRecord. Whatever does not decode to exactly what is expected is MALFORMED.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import wraps
+from io import BytesIO
 from typing import ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from google.protobuf.message import DecodeError, Message
+from numpy.lib import format as npy
 from torch import Tensor
 
 from common.errors import FedmotionError, Refusal, RefusalCode
@@ -24,6 +27,11 @@ from protos import gate_pb2
 
 MAX_ARRAYS = 256
 MAX_BYTES = 512 * 2**20
+MAX_HEADER = 4 * 2**20
+_UNREADABLE = (
+    FedmotionError, DecodeError, ArithmeticError, AttributeError,
+    LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 _DTYPES = {"float32", "float64", "int64"}
 
 P = ParamSpec("P")
@@ -40,7 +48,7 @@ def _strict(decode: Callable[P, T]) -> Callable[P, T]:
             return decode(*args, **kwargs)
         except Refusal:
             raise
-        except (FedmotionError, DecodeError, KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise Refusal(RefusalCode.MALFORMED, f"message does not decode: {error}") from None
 
     return wrapper
@@ -64,8 +72,11 @@ def _header(content: RecordDict, kind: type[M]) -> M:
     record = content.config_records["header"]
     if record["kind"] != kind.DESCRIPTOR.name:
         raise ValueError(f"expected {kind.DESCRIPTOR.name}, got {record['kind']!r}")
+    body = cast(bytes, record["body"])
+    if len(body) > MAX_HEADER:
+        raise ValueError("too large a header")
     message = kind()
-    message.ParseFromString(cast(bytes, record["body"]))
+    message.ParseFromString(body)
     return message
 
 
@@ -75,11 +86,22 @@ def _arrays(content: RecordDict) -> dict[str, Tensor]:
         raise ValueError("too many or too large arrays")
     tensors = {}
     for name, array in record.items():
-        value = array.numpy()
-        if value.dtype.name not in _DTYPES:
-            raise ValueError(f"array {name} has dtype {value.dtype}")
-        tensors[name] = torch.from_numpy(value.copy())
+        tensors[name] = _tensor(array.data)
     return tensors
+
+
+def _tensor(content: bytes) -> Tensor:
+    """A plain NumPy file as a tensor; no more is allocated than was sent, and nothing else is loaded."""
+    file = BytesIO(content)
+    if npy.read_magic(file) != (1, 0):
+        raise ValueError("not a NumPy array of version 1.0")
+    shape, fortran, dtype = npy.read_array_header_1_0(file)
+    rest = len(content) - file.tell()
+    if dtype.name not in _DTYPES or not dtype.isnative or (fortran and len(shape) > 1):
+        raise ValueError(f"an array of {dtype} in another order is not sent")
+    if math.prod(shape) * dtype.itemsize != rest:
+        raise ValueError(f"an array of shape {shape} has {rest} bytes")
+    return torch.from_numpy(np.frombuffer(content, dtype, offset=file.tell()).reshape(shape).copy())
 
 
 def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:

@@ -11,7 +11,10 @@ from common.errors import InputError
 from common.query import NEIGHBOURING, PrivacyEvent, Trust
 
 USABLE, COARSE = 0.05, 0.3
-"""Noise-to-clip ratios kappa below which training works, and above which not even coarse structure is left."""
+"""Noise-to-clip ratios kappa below which training works, and above which no coarse structure is left."""
+
+LARGEST_EPSILON = 100.0
+"""A finite epsilon above this promises nothing, and its accounting needs gigabytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,11 @@ def answer(question: Question) -> dict[str, Any]:
 def _check(question: Question) -> None:
     limits = {
         "--users": (question.users >= 2, question.users, "2 or more"),
-        "--epsilon": (0 < question.epsilon < math.inf, question.epsilon, "a number above 0"),
+        "--epsilon": (
+            0 < question.epsilon <= LARGEST_EPSILON,
+            question.epsilon,
+            f"above 0 and at most {LARGEST_EPSILON:g}",
+        ),
         "--rounds": (question.rounds >= 1, question.rounds, "1 or more"),
         "--sampling-rate": (0 < question.sampling_rate <= 1, question.sampling_rate, "above 0 and at most 1"),
         "--sites": (question.sites >= 1, question.sites, "1 or more"),
@@ -84,5 +91,5 @@ def _advice(usable: int, coarse: int) -> str:
     if usable >= 1000:
         return f"dp_sgd: train a denoiser of up to about {usable:,} parameters"
     if coarse >= 1000:
-        return f"dp_sgd with few parameters (1,000 to {coarse:,}): coarse structure only; compare with public_only"
+        return f"dp_sgd with 1,000 to {coarse:,} parameters: coarse structure only; compare with public_only"
     return "no gradient training: more people, a larger epsilon or fewer sites; public_only will be as good"

@@ -53,8 +53,10 @@ class Checkpoint:
         metadata = {_HEADER: json.dumps([self.state.round, self.plan.to_json()])}
         content = save(arrays, metadata)
         entries = [sign(key, content)]
-        if (folder / SIGNATURE).exists():
-            entries.append(read_signatures(folder / SIGNATURE)[1][0])
+        if (folder / FILE).exists():  # what is on disk stays valid until it is replaced
+            old = (folder / FILE).read_bytes()
+            known = read_signatures(folder / SIGNATURE)[1]
+            entries += [entry for entry in known if verify(public_name(key), old, entry)][:1]
         write_json(folder / SIGNATURE, {"key": public_name(key), "signatures": entries})
         write_atomically(folder / FILE, content)
 
@@ -70,15 +72,15 @@ class Checkpoint:
             raise InputError(f"{path} does not match its signature: it was changed or damaged; restore it")
         try:
             arrays = load(content)
-        except SafetensorError as error:
+            length = int.from_bytes(content[:8], "little")
+            round, plan = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_HEADER])
+            return cls(
+                plan=Plan.from_json(plan),
+                codec_arrays=_under("codec/", arrays),
+                state=PublicState(round, _under("state/", arrays)),
+            )
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} does not load: {error}") from None
-        length = int.from_bytes(content[:8], "little")
-        round, plan = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_HEADER])
-        return cls(
-            plan=Plan.from_json(plan),
-            codec_arrays=_under("codec/", arrays),
-            state=PublicState(round, _under("state/", arrays)),
-        )
 
 
 def _under(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:

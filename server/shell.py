@@ -21,6 +21,12 @@ USAGE = 2
 Commands = Mapping[str, tuple[str, str, str]]
 
 
+class InterruptionError(FedmotionError):
+    """Stopped by the user (exit code 130); the message says how to go on."""
+
+    exit_code = INTERRUPTED
+
+
 class _Lazy(click.Group):
     """A group that lists its commands from a table and imports one when it is called."""
 
@@ -46,6 +52,13 @@ class _Lazy(click.Group):
             command = typer.main.get_command(app)
         return name, command, rest
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click itself would put an empty line before the one that reports Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, EOFError):
+            raise InterruptionError("interrupted") from None
+
 
 def run(table: Commands, arguments: Sequence[str]) -> int:
     """Run one command; whatever goes wrong is one line on stderr and the exit code."""
@@ -59,8 +72,8 @@ def run(table: Commands, arguments: Sequence[str]) -> int:
         return _fail(error.format_message(), USAGE)
     except FedmotionError as error:
         return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort) as interrupt:
-        return _fail(f"interrupted; {interrupt}" if str(interrupt) else "interrupted", INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         return INTERNAL
     except Exception as error:

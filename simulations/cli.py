@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from server.shell import InterruptionError
 from simulations.config import presets
 from simulations.run import RUN, Request
 from simulations.run import simulate as run_simulation
@@ -36,7 +37,7 @@ def simulate(
         typer.Option(help="Procedural people, or the declared number of people or records of --data."),
     ] = None,
     sites: Annotated[
-        int | None, typer.Option(help="Number of simulated sites (default 8, fewer for few people).")
+        int | None, typer.Option(help="Number of simulated sites (default 8; 2 with --data).")
     ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds of training.")] = None,
     epsilon: Annotated[
@@ -97,7 +98,7 @@ def simulate(
         run = run_simulation(Request(source=config, flags=flags, out=out, resume=resume), console)
     except KeyboardInterrupt:
         if (out / "simulation.json").exists():
-            raise KeyboardInterrupt(f"go on with: fedmotion simulate --resume --out {out}") from None
+            raise InterruptionError(f"interrupted; go on with: fedmotion simulate --resume --out {out}") from None
         raise
     if as_json:
         print(json.dumps(run, indent=2, allow_nan=False))
@@ -112,7 +113,9 @@ def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
     else:
         console.print(
             f"epsilon {privacy['epsilon_spent']:.3f} at delta {privacy['delta']:.3g}"
-            f" for every {privacy['unit']} ({privacy['neighbouring']}, {privacy['accountant']}, trust {privacy['trust']})"
+            f" for every {privacy['unit']} ({privacy['neighbouring']}, {privacy['accountant']},"
+            f" trust {privacy['trust']})",
+            soft_wrap=True,
         )
     if run["stopped"] is not None:
         console.print(f"stopped after {run['rounds']} of {run['rounds_planned']} rounds: {run['stopped']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -13,16 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from common.errors import InputError
 from common.query import Trust, Unit
 from common.validation import one_line
+from server.budget import LARGEST_EPSILON
 
 PRESETS = resources.files("simulations") / "presets"
-SITES = 8
-PEOPLE_PER_SITE = 3
+_REAL_DATA_ONLY = ("person_pattern", "manifest", "labels")
 
 
 class SiteTable(BaseModel):
     """One `[[site]]`: its share of the people (or its value of `site_column`) and its own budget."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     share: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -35,31 +36,32 @@ class Simulation(BaseModel):
 
     `people`: how many procedural people, or the declared number of units of real data (default:
     as counted, which then is a public fact). `sites`: equal shares, by a hash of the person; or
-    `[[site]]` tables; or one site for each value of `site_column`. `delta`: by default
+    `[[site]]` tables; or one site for each value of `site_column`, which `[[site]]` tables may name
+    and give a budget. `delta`: by default
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
     the run's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
     the method. `test_mode` seeds sampling and noise and carries no guarantee.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    data: Path | None = None
-    public: Path | None = None
+    data: Path | None = Field(default=None, strict=False)
+    public: Path | None = Field(default=None, strict=False)
     people: int | None = Field(default=None, ge=1)
     motions: int = Field(default=4, ge=1, le=64)
     sites: int | None = Field(default=None, ge=1, le=10_000)
-    site: tuple[SiteTable, ...] = ()
+    site: tuple[SiteTable, ...] = Field(default=(), strict=False)
     site_column: str | None = None
     rounds: int = Field(default=200, ge=1, le=1_000_000)
     steps_per_round: int = Field(default=1, ge=1, le=1000)
     epsilon: float = Field(default=8.0, gt=0)
     delta: float | None = Field(default=None, gt=0, lt=1)
-    site_budget: float | None = Field(default=None, gt=0)
+    site_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sampling_rate: float = Field(default=0.5, gt=0, le=1)
-    clip_norm: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    clip_norm: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     method: str = "dp_sgd"
     options: dict[str, int | float] = {}
-    latent: int = Field(default=24, ge=2, le=512)
+    latent: int = Field(default=32, ge=2, le=512)
     trust: Trust = "local"
     unit: Unit = "user"
     engine: Literal["inprocess", "flower"] = "inprocess"
@@ -67,7 +69,7 @@ class Simulation(BaseModel):
     public_people: int = Field(default=500, ge=100, le=100_000)
     person_pattern: str | None = None
     manifest: str | None = None
-    labels: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = Field(default=None, strict=False)
     sensor_device: Literal["sw", "sp"] = "sw"
     skip_bad: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -77,16 +79,39 @@ class Simulation(BaseModel):
     @field_validator("data", "public")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        return path and path.absolute()
+        return path and path.resolve()
+
+    @field_validator("manifest")
+    @classmethod
+    def _found(cls, manifest: str | None) -> str | None:
+        """A file seen from here gets its full path; another name is looked for in the data folder."""
+        return str(Path(manifest).resolve()) if manifest and Path(manifest).is_file() else manifest
+
+    @field_validator("epsilon")
+    @classmethod
+    def _promising(cls, epsilon: float) -> float:
+        if LARGEST_EPSILON < epsilon < math.inf:
+            raise ValueError(
+                f"epsilon is {epsilon:g}: it must be at most {LARGEST_EPSILON:g}, or inf for no privacy"
+            )
+        return epsilon
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if sum([self.sites is not None, bool(self.site), self.site_column is not None]) > 1:
-            raise ValueError("give one of sites, [[site]] and site_column, not several")
+        if self.sites is not None and (self.site or self.site_column is not None):
+            raise ValueError("give one of sites, [[site]] and site_column, not several: leave sites out")
         if len({site.name for site in self.site}) != len(self.site):
-            raise ValueError("two [[site]] tables have the same name")
+            raise ValueError("two [[site]] tables have the same name: rename one")
+        if any((site.value is None) != (self.site_column is None) for site in self.site):
+            raise ValueError("value in [[site]] goes with site_column: give both, or neither")
+        if len({site.value for site in self.site}) != len(self.site) and self.site_column is not None:
+            raise ValueError("two [[site]] tables have the same value: remove one")
         if self.steps_per_round > 1 and self.trust != "local":
             raise ValueError("steps_per_round above 1 needs trust = local; set steps_per_round = 1")
+        if "total_rounds" in self.options:
+            raise ValueError("options.total_rounds is the number of rounds: set rounds instead")
+        if self.data is None and (idle := [key for key in _REAL_DATA_ONLY if getattr(self, key) is not None]):
+            raise ValueError(f"{idle[0]} says how to read data: give data as well, or leave it out")
         return self
 
 
@@ -96,7 +121,8 @@ def read_config(source: str | None, flags: Mapping[str, Any]) -> Simulation:
     try:
         return Simulation.model_validate({**values, **flags})
     except ValidationError as error:
-        raise InputError(f"{source or 'simulate'}: {one_line(error)}") from None
+        flagged = {problem["loc"][:1] for problem in error.errors()} <= {(key,) for key in flags}
+        raise InputError(f"{'simulate' if flagged or not source else source}: {one_line(error)}") from None
 
 
 def _read(source: str) -> dict[str, Any]:
@@ -117,6 +143,8 @@ def _read(source: str) -> dict[str, Any]:
     for key in ("data", "public"):
         if isinstance(values.get(key), str):
             values[key] = path.parent / values[key]
+    if isinstance(values.get("manifest"), str) and (path.parent / values["manifest"]).is_file():
+        values["manifest"] = str(path.parent / values["manifest"])
     return values
 
 

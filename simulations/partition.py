@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
 from dataclasses import dataclass
 
 from client.datasets import DataSet
 from client.users import Share
 from common.errors import InputError
-from simulations.config import PEOPLE_PER_SITE, SITES, Simulation, SiteTable
+from simulations.config import Simulation, SiteTable
+
+_SITES, _SITES_OF_DATA = 8, 2
+"""Sites unless they are given: constants, because a number that followed the people would move them all."""
+_NAME_LENGTH = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +40,7 @@ def deal(config: Simulation, data: DataSet) -> list[Deal]:
     """The sites of `config`; their shares cover `trained(config)` without overlap."""
     if config.site_column is not None:
         return _by_column(config, data, config.site_column)
-    tables: Sequence[SiteTable] = config.site or [
-        SiteTable(name=f"site-{number + 1:0{3 if _count(config, data) > 99 else 2}d}")
-        for number in range(_count(config, data))
-    ]
-    if any(table.value is not None for table in tables):
-        raise InputError("[[site]] value needs site_column; give shares instead, or remove value")
+    tables = config.site or _equal(config.sites or (_SITES if config.data is None else _SITES_OF_DATA))
     total = sum(table.share for table in tables)
     deals, reached = [], 0.0
     for number, table in enumerate(tables):
@@ -54,19 +54,31 @@ def deal(config: Simulation, data: DataSet) -> list[Deal]:
     return deals
 
 
-def _count(config: Simulation, data: DataSet) -> int:
-    if config.sites is not None:
-        return config.sites
-    return max(1, min(SITES, len(data.people()) // PEOPLE_PER_SITE))
+def _equal(sites: int) -> tuple[SiteTable, ...]:
+    digits = 3 if sites > 99 else 2
+    return tuple(SiteTable(name=f"site-{number + 1:0{digits}d}") for number in range(sites))
 
 
 def _by_column(config: Simulation, data: DataSet, column: str) -> list[Deal]:
     values = data.column(column)
     people = trained(config).select(data)
-    names = sorted({values[person] for person in people})
+    found = sorted({values[person] for person in people})
+    tables = {table.value: table for table in config.site}
+    if config.site and (missing := [value for value in found if value not in tables]):
+        raise InputError(
+            f"{column} {missing[0]!r} is the value of no [[site]]: add one, or leave [[site]] out"
+        )
     deals = []
-    for number, value in enumerate(names):
+    for value in found:
+        table = tables.get(value) or SiteTable(name=site_name(value))
         share = Share(seed=config.seed, start=config.holdout, stop=1.0, column=column, value=value)
         proportion = sum(values[person] == value for person in people) / len(people)
-        deals.append(Deal(name=f"site-{number + 1:02d}", share=share, proportion=proportion, budget=None))
+        deals.append(Deal(name=table.name, share=share, proportion=proportion, budget=table.budget))
     return deals
+
+
+def site_name(value: str) -> str:
+    """A name for the site of a column's value, from the value alone: no other site's absence renames it."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:_NAME_LENGTH]
+    digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+    return value if plain == value else f"{plain or 'site'}-{digest}"

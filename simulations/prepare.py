@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ import torch
 from torch import Tensor
 
 from client.datasets import DataOptions, DataSet, open_data_set
-from client.site import BudgetTable, DataTable, ShareTable, SiteFile
+from client.site import BudgetTable, DataTable, ShareTable, SiteFile, resolve_device
 from client.users import Users
 from common.accounting import calibrate, epsilon
-from common.errors import InputError
+from common.errors import InputError, Refusal
 from common.generator.codec import Codec
 from common.generator.motion_codec import fit_motion_codec
 from common.generator.sensor_codec import SensorCodec
 from common.method import digest_arrays
-from common.methods import build, options_of
+from common.methods import NAMES, build, options_of
 from common.motion.population import PUBLIC, synthesise
 from common.motion.recording import Modality, Recording
 from common.motion.windows import windows
@@ -88,12 +89,16 @@ def data_options(config: Simulation) -> DataOptions:
 
 def open_people(config: Simulation) -> DataSet:
     """The data set; real files are parsed here, so that a bad one is reported before anything is charged."""
+    resolve_device(config.device)
+    if config.method not in NAMES:
+        raise InputError(f"method {config.method!r} is unknown: choose from {', '.join(sorted(NAMES))}")
     data = open_data_set(config.data, data_options(config))
     people = data.people()
     if len(people) < 2:
+        way_out = ", or give --person-pattern if the names say who they are" if config.data else ""
         raise InputError(
-            f"{data.origin} holds one person only: a guarantee for persons needs at least two;"
-            " add people, or give --person-pattern if the names say who they are"
+            f"{data.origin}: {len(people)} person in all, and a guarantee for persons needs at least two:"
+            f" add people{way_out}"
         )
     if config.data is None:
         return data
@@ -223,7 +228,20 @@ def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units:
     write_atomically(path, to_toml(file.model_dump(exclude_none=True)).encode())
     site_file = SiteFile.read(path)
     if not site_file.ledger.exists():
-        site_file.create_ledger()
+        with writing(site_file.ledger):
+            _create_ledger(site_file)
+
+
+def _create_ledger(site: SiteFile) -> None:
+    """All of the ledger or none of it: a half-made one would be no ledger to a resumed run."""
+    unfinished = site.ledger.with_name(f".{site.ledger.name}.new")
+    for path in site.ledger.parent.glob(f"{unfinished.name}*"):
+        path.unlink()
+    try:
+        site.model_copy(update={"ledger": unfinished}).create_ledger()
+    except (Refusal, sqlite3.Error) as error:
+        raise InputError(f"cannot write {site.ledger}: {error}; free space or choose another --out") from None
+    unfinished.replace(site.ledger)
 
 
 def to_toml(values: dict[str, Any], prefix: str = "") -> str:

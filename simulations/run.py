@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.method import GradientMethod
 from common.motion.export import FORMATS
 from common.query import NEIGHBOURING, Plan, PrivacyEvent
-from common.storage import exclusive, read_json, write_json, writing
+from common.storage import exclusive, read_json, write_atomically, write_json, writing
 from server.checkpoint import Checkpoint
 from server.generate import draw, write, write_page
 from server.report import report_page
@@ -39,6 +39,9 @@ from simulations.progress import shown
 RUN = "run.json"
 SETTINGS = "simulation.json"
 LOCK = ".simulation.lock"
+LEFT_OUT = "left_out.txt"
+_UNFINISHED = {LOCK, f".{SETTINGS}.new"}  # what a crash or a full disk can leave before there are settings
+_SHOWN_LEFT_OUT = 3
 _SAMPLES = 12
 _REFERENCE_PEOPLE = 1000
 
@@ -65,8 +68,7 @@ def simulate(request: Request, console: Console) -> dict[str, Any]:
         try:
             data = open_people(config)
             console.print(f"{data.origin}: {len(data.people())} people")
-            for line in data.skipped:
-                console.print(f"left out: {line}", markup=False, highlight=False, soft_wrap=True)
+            _tell_left_out(data.skipped, folder, console)
             with console.status("fitting the codec on public motions"):
                 public = public_corpus(config, data)
                 plan = prepare(config, data, public, folder)
@@ -74,13 +76,27 @@ def simulate(request: Request, console: Console) -> dict[str, Any]:
             if not request.resume:
                 shutil.rmtree(folder)
             raise
-        return _run(config, plan, data, public, folder, console)
+        try:
+            return _run(config, plan, data, public, folder, console)
+        except Refusal:
+            if not request.resume and not read_json(folder / OUTCOME)["accepted"]:
+                shutil.rmtree(folder)  # no budget was touched: the next try may use the folder
+            raise
+
+
+def _tell_left_out(lines: Sequence[str], folder: Path, console: Console) -> None:
+    """Say what of the data is not used: a few lines here, all of them in the folder."""
+    for line in lines[:_SHOWN_LEFT_OUT]:
+        console.print(f"left out: {line}", markup=False, soft_wrap=True)
+    if len(lines) > _SHOWN_LEFT_OUT:
+        console.print(f"left out: {len(lines)} in all, listed in {folder / LEFT_OUT}", soft_wrap=True)
+        write_atomically(folder / LEFT_OUT, ("\n".join(lines) + "\n").encode())
 
 
 def _fresh(request: Request) -> Simulation:
     config = read_config(request.source, request.flags)
     out = request.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - _UNFINISHED):
         raise InputError(f"{out} exists: add --resume to go on with it, or choose another --out")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from client.datasets.base import DataOptions, DataSet
 from client.datasets.bvh_folder import BvhFolder, bvh_files
 from client.datasets.procedural import Procedural
 from client.datasets.sensor_csv import SensorCsv
-from client.datasets.sensor_layout import DESCRIPTION, phone_watch_layout, read_layout
+from client.datasets.sensor_layout import DESCRIPTION, SensorLayout, phone_watch_layout, read_layout
 from common.errors import InputError
 
 __all__ = ["DataOptions", "DataSet", "open_data_set"]
@@ -27,20 +27,28 @@ def open_data_set(path: Path | None, options: DataOptions) -> DataSet:
     if path is None:
         return Procedural(options)
     if path.suffix == ".toml" and path.is_file():
-        return SensorCsv(path.parent, read_layout(path), options)
+        return _sensors(path.parent, read_layout(path), options)
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise InputError(f"{path}: {problem}; give a folder of BVH files or of sensor CSVs, or a .toml")
     if (path / DESCRIPTION).is_file():
-        return SensorCsv(path, read_layout(path / DESCRIPTION), options)
+        return _sensors(path, read_layout(path / DESCRIPTION), options)
     if bvh_files(path):
         return BvhFolder(path, options)
     if (layout := phone_watch_layout(path, options.device)) is not None:
-        return SensorCsv(path, layout, options)
+        return _sensors(path, layout, options)
     raise InputError(
         f"{path}: no BVH file and no known sensor CSV in this folder; give another, or describe its CSV "
         f"files in {DESCRIPTION}"
     )
+
+
+def _sensors(folder: Path, layout: SensorLayout, options: DataOptions) -> SensorCsv:
+    if options.manifest is not None:
+        raise InputError(
+            f"manifest {options.manifest}: sensor files have none; name a table of people in {DESCRIPTION}"
+        )
+    return SensorCsv(folder, layout, options)
 
 
 def _check_pattern(pattern: str | None) -> None:

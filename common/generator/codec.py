@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any, ClassVar, Final, Self
 
 import torch
@@ -99,6 +100,6 @@ def modality_description(modality: Modality) -> Description:
 def dct_basis(frames: int, kept: int) -> Tensor:
     """The first `kept` cosines of the orthonormal DCT-II as columns, `[frames, kept]` float32."""
     time = (torch.arange(frames, dtype=torch.float64) + 0.5) * torch.pi / frames
-    basis = torch.cos(time[:, None] * torch.arange(kept)) * (2 / frames) ** 0.5
-    basis[:, 0] /= 2**0.5
+    basis = torch.cos(time[:, None] * torch.arange(kept)) * sqrt(2 / frames)
+    basis[:, 0] /= sqrt(2)
     return basis.to(torch.float32)

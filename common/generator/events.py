@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from math import sqrt
 from typing import Any, ClassVar, Final, Self
 
 import torch
@@ -71,7 +72,7 @@ class Event:
     @cached_property
     def _cosines(self) -> Tensor:
         """`[grid, path or pace]`, of mean square one."""
-        return dct_basis(_GRID, max(self.path, self.pace))[:, : self.path] * _GRID**0.5
+        return dct_basis(_GRID, max(self.path, self.pace))[:, : self.path] * sqrt(_GRID)
 
     def _way(self, features: Tensor) -> Tensor:
         """Share of the way gone at each frame, `[n, frames]`, from 0 to 1, strictly rising."""
@@ -100,6 +101,7 @@ def _invert(rising: Tensor, values: Tensor) -> Tensor:
 def sample(signal: Tensor, position: Tensor) -> Tensor:
     """`signal` `[n, t, c]` at fractional frames `position` `[n, s]`: cubic (Catmull-Rom), held outside."""
     last = signal.shape[1] - 1
+    position = position.clamp(0, last)
     low = position.floor().clamp(0, last - 1)
     u = (position - low)[..., None]
     rows = low.to(torch.int64)

@@ -129,7 +129,8 @@ class Fourier:
 
     def _carriers(self, series: Tensor) -> Tensor:
         """The periodic part of `[n, k, 67]` as `[n, 2, harmonics, envelope, 67]`."""
-        return series[:, self.slow :].unflatten(1, (2, self.harmonics, self.envelope))
+        carriers: Tensor = series[:, self.slow :].unflatten(1, (2, self.harmonics, self.envelope))
+        return carriers
 
     def _delayed(self, series: Tensor, angle: Tensor) -> Tensor:
         """`series` `[n, k, 67]` with the phase of its first harmonic moved by `angle` `[n]`."""
@@ -155,14 +156,16 @@ class Fourier:
 
     @cached_property
     def _orthonormal(self) -> Tensor:
-        return torch.linalg.qr(self._design(self._frequencies).to(torch.float64))[0].to(torch.float32)
+        basis: Tensor = torch.linalg.qr(self._design(self._frequencies).to(torch.float64))[0]
+        return basis.to(torch.float32)
 
     @cached_property
     def _inverse(self) -> Tensor:
         """Regularised least squares at each frequency, `[frequencies, k, frames]`."""
         design = self._design(self._frequencies).to(torch.float64)
         gram = design.mT @ design + _RIDGE * self.frames * torch.eye(self._width, dtype=torch.float64)
-        return torch.linalg.solve(gram, design.mT).to(torch.float32)
+        inverse: Tensor = torch.linalg.solve(gram, design.mT)
+        return inverse.to(torch.float32)
 
 
 def _prominence(first: Tensor, signal: Tensor) -> float:

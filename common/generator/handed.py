@@ -54,7 +54,7 @@ class Handed:
 def sidedness(features: Tensor) -> Tensor:
     """(right - left) / (right + left) of the movement of the limbs, `[n]` from -1 to 1."""
     energy = (features[:, 1:, LOCAL] - features[:, :-1, LOCAL]).square().mean(dim=1)
-    joints = energy.unflatten(1, (-1, 3)).sum(dim=2)
+    joints: Tensor = energy.unflatten(1, (-1, 3)).sum(dim=2)
     right, left = joints[:, _RIGHT].sum(dim=1), joints[:, _LEFT].sum(dim=1)
     return (right - left) / (right + left + 1e-9)
 

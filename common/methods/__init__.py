@@ -22,7 +22,7 @@ def build(name: str, options: Mapping[str, Any], codec: Codec) -> Method:
     for option in options:
         if option not in known:
             raise InputError(f"unknown option {option!r} of method {name!r}: choose from {', '.join(known)}")
-    values = {option: _checked(name, known[option], value) for option, value in options.items()}
+    values: dict[str, Any] = {item: _checked(name, known[item], value) for item, value in options.items()}
     return NAMES[name](codec=codec, **values)
 
 

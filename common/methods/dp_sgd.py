@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,9 +24,9 @@ from common.method import GradientMethod, PublicState, UserBatch, UserRandom
 from common.vector import Layout, Vector
 
 
-def _option(default: float, low: float, high: float) -> float:
+def _option(default: float, low: float, high: float) -> Any:
     """A hyper-parameter with the range that `common.methods.build` accepts."""
-    return field(default=default, metadata={"low": low, "high": high})  # type: ignore[no-any-return]
+    return field(default=default, metadata={"low": low, "high": high})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +44,17 @@ class DPSGD(GradientMethod):
     name: ClassVar[str] = "dp_sgd"
 
     codec: Codec = field(compare=False)
-    width: int = _option(32, 1, 2048)  # type: ignore[assignment]
-    depth: int = _option(1, 0, 16)  # type: ignore[assignment]
-    motions: int = _option(4, 1, 1024)  # type: ignore[assignment]
-    replicas: int = _option(8, 1, 256)  # type: ignore[assignment]
+    width: int = _option(32, 1, 2048)
+    depth: int = _option(1, 0, 16)
+    motions: int = _option(4, 1, 1024)
+    replicas: int = _option(8, 1, 256)
     learning_rate: float = _option(2e-2, 1e-7, 1.0)
     local_rate: float = _option(0.1, 1e-7, 1e3)
     ema: float = _option(0.95, 0.0, 0.99999)
     label_dropout: float = _option(0.0, 0.0, 0.9)
     P_mean: float = _option(0.0, -5.0, 5.0)
     P_std: float = _option(1.2, 0.01, 5.0)
-    total_rounds: int = _option(200, 1, 10_000_000)  # type: ignore[assignment]
+    total_rounds: int = _option(200, 1, 10_000_000)
 
     @cached_property
     def denoiser(self) -> ResidualMLP:
@@ -116,7 +116,10 @@ class DPSGD(GradientMethod):
         beta1, beta2 = 0.9, 0.99
         rate = self._rate(state.round) * math.sqrt(1 - beta2**step) / (1 - beta1**step)
         decay = min(self.ema, step / (step + 9))
-        parameters, average, first, second = ({}, {}, {}, {})  # type: ignore[var-annotated]
+        parameters: dict[str, Tensor] = {}
+        average: dict[str, Tensor] = {}
+        first: dict[str, Tensor] = {}
+        second: dict[str, Tensor] = {}
         for name, g in gradient.items():
             first[name] = beta1 * state.arrays[f"first/{name}"] + (1 - beta1) * g
             second[name] = beta2 * state.arrays[f"second/{name}"] + (1 - beta2) * g.square()

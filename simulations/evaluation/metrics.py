@@ -65,4 +65,5 @@ def _covariance(rows: Matrix) -> Matrix:
 
 def _root(covariance: Matrix) -> Matrix:
     values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
+    root: Matrix = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
+    return root

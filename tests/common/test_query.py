@@ -1,0 +1,76 @@
+"""Plans: ranges that leave no room for absurd numbers, and digests that name every field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from common.errors import InputError
+from common.query import Acceptance, Plan
+from tests.small_site import ask, make_plan, make_state
+
+BAD: list[tuple[str, Any]] = [
+    *(("clip_norm", v) for v in (0, -1.0, math.nan, math.inf, 1e300, 5e-324)),
+    *(("noise_multiplier", v) for v in (-1.0, math.nan, math.inf, 1e-300, 1e9)),
+    *(("sampling_rate", v) for v in (0.0, -0.1, 1.0001, math.nan, 1e-12)),
+    *(("delta", v) for v in (0.0, 1.0, math.nan, 1e-300)),
+    *(("rounds", v) for v in (0, -1, 2**32)),
+    *(("steps_per_round", v) for v in (0, 2**31)),
+    *(("dimension", v) for v in (0, 10**12)),
+    *(("run_id", v) for v in ("", "../../etc/passwd", "a b", "x\ny", "a" * 65, "é")),
+    *(("unit", v) for v in ("group", "")),
+    *(("trust", v) for v in ("secagg", "")),
+    ("labels", tuple(str(i) for i in range(1001))),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD, ids=lambda value: str(value)[:20])
+def test_an_absurd_plan_cannot_be_made(key: str, value: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        make_plan(**{key: value})
+    assert "\n" not in str(caught.value).replace(str(value), "")
+    assert len(str(caught.value)) < 200
+
+
+def test_several_steps_a_round_need_local_noise() -> None:
+    assert make_plan(steps_per_round=3).event().count == 3
+    with pytest.raises(InputError, match="trust"):
+        make_plan(steps_per_round=3, trust="central")
+
+
+def test_noise_and_its_event_come_from_the_same_fields() -> None:
+    plan = make_plan(noise_multiplier=1.5, clip_norm=0.2, rounds=7, steps_per_round=3)
+    assert plan.noise_std == pytest.approx(0.3)
+    assert (plan.event().noise_multiplier, plan.event().sampling_rate) == (1.5, 0.5)
+    assert plan.reserved().count == 21
+
+
+def test_every_field_of_a_plan_is_in_its_digest() -> None:
+    changes: dict[str, Any] = {
+        "run_id": "other", "method": "m", "options": {"width": 9}, "dimension": 5, "clip_norm": 0.6,
+        "noise_multiplier": 2.5, "sampling_rate": 0.25, "unit": "record", "trust": "central", "rounds": 9,
+        "steps_per_round": 2, "delta": 1e-6, "codec": {"kind": "motion"}, "arrays_digest": "0",
+        "labels": ("jump", "sit"),
+    }  # fmt: skip
+    assert set(changes) == {field.name for field in fields(Plan)}
+    plans = [make_plan(), *(make_plan(**{key: value}) for key, value in changes.items() if key != "options")]
+    plans.append(make_plan(options={"width": 9}))
+    assert len({plan.digest() for plan in plans}) == len(plans)
+
+
+def test_a_query_is_named_by_all_its_fields_and_the_trust_model() -> None:
+    plan = make_plan()
+    state = make_state(plan, 1)
+    queries = [ask(plan, state), ask(plan, state, round=2), ask(plan, state, run_id="x"),
+               ask(plan, state, plan_digest="p"), ask(plan, state, state_digest="s")]  # fmt: skip
+    digests = {query.digest("local") for query in queries} | {queries[0].digest("central")}
+    assert len(digests) == 6
+
+
+@pytest.mark.parametrize(("site", "population"), [("a\nb", 5), ("<script>", 5), ("a", 0), ("a", 2**63)])
+def test_a_site_cannot_declare_nonsense(site: str, population: int) -> None:
+    with pytest.raises(InputError):
+        Acceptance(site=site, plan_digest="", declared_population=population)

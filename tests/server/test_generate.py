@@ -1,0 +1,133 @@
+"""Generated motions are files that others can read, the same for the same seed, from a signed model alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pybvh
+import pytest
+
+import fedmotion
+from common.errors import InputError
+from common.motion.kinematics import bone_lengths
+from server.shell import run
+
+SMALL = """
+people = 30
+motions = 1
+sites = 1
+rounds = 1
+public_people = 100
+latent = 4
+options = { width = 4, replicas = 1, motions = 1 }
+"""
+
+
+def generate(*arguments: object) -> int:
+    return run(fedmotion.COMMANDS, ["generate", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generate")
+    (folder / "small.toml").write_text(SMALL)
+    arguments = ["simulate", str(folder / "small.toml"), "--out", str(folder / "run")]
+    assert run(fedmotion.COMMANDS, arguments) == 0
+    return folder / "run"
+
+
+def test_bvh_reads_back_with_rigid_bones(finished: Path, tmp_path: Path) -> None:
+    assert generate(finished, "--count", 3, "--out", tmp_path) == 0
+    files = sorted(tmp_path.glob("*.bvh"))
+    assert len(files) == 3
+    for file in files:
+        motion = pybvh.read_bvh_file(file, world_up="+y")
+        assert len(motion.joint_names) == 22 and motion.frame_count >= 20
+        assert motion.frame_time == pytest.approx(0.05)
+        assert np.isfinite(motion.joint_angles).all()
+
+
+def test_python_gives_the_same_motions_as_the_command(finished: Path, tmp_path: Path) -> None:
+    given = (finished, "--count", 4, "--label", "walk", "--seed", 5, "--format", "npy", "--out", tmp_path)
+    assert generate(*given) == 0
+    written = np.stack([np.load(file) for file in sorted(tmp_path.glob("*.npy"))])
+    model = fedmotion.load(finished)
+    drawn = model.sample(4, label="walk", seed=5)
+    assert drawn.shape == (4, 60, 22, 3) and drawn.dtype == np.float32
+    assert np.array_equal(written, drawn)
+    assert not np.array_equal(drawn, model.sample(4, label="walk", seed=6))
+    assert "walk" in model.labels and model.rate == 20.0
+    for motion in drawn:
+        each = np.stack([bone_lengths(frame[None]) for frame in motion])
+        assert np.ptp(each, axis=0).max() < 1e-4
+
+
+def test_a_page_is_one_small_file(finished: Path, tmp_path: Path) -> None:
+    assert generate(finished, "--count", 30, "--format", "html", "--out", tmp_path) == 0
+    (page,) = tmp_path.iterdir()
+    assert page.suffix == ".html" and page.stat().st_size < 1_000_000
+
+
+def test_json_names_the_files(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(finished, "--count", 2, "--out", tmp_path, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["format"] == "bvh" and len(told["labels"]) == 2
+    assert sorted(told["files"]) == sorted(str(path) for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--count", 2, "--label", "fly"), ("'fly'", "walk")),
+        (("--count", 0), ("--count", "0")),
+        (("--count", 2, "--format", "csv"), ("csv", "bvh or npy or html")),
+        (("--count", 2, "--format", "gltf"), ("gltf", "bvh")),
+        (("--count", 2, "--seed", -1), ("--seed", "-1")),
+    ],
+)  # fmt: skip
+def test_a_wrong_wish_is_one_line(
+    arguments: tuple[object, ...],
+    named: tuple[str, ...],
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert generate(finished, *arguments, "--out", out) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and all(word in line for word in named), line
+    assert not out.exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert generate(finished, "--count", 1, "--out", tmp_path / "file" / "out") == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["checkpoint.safetensors", "checkpoint.sig"])
+def test_a_model_that_was_changed_is_refused(
+    file: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    content = bytearray((copy / file).read_bytes())
+    content[-20] ^= 1
+    (copy / file).write_bytes(bytes(content))
+    assert generate(copy, "--count", 1, "--out", tmp_path / "out") == 2
+    assert "signature" in capsys.readouterr().err
+    (copy / file).unlink()
+    assert generate(copy, "--count", 1, "--out", tmp_path / "out") == 2
+    assert file in capsys.readouterr().err
+    with pytest.raises(InputError):
+        fedmotion.load(copy)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(tmp_path / "none", "--count", 1, "--out", tmp_path / "out") == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err

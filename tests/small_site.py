@@ -1,0 +1,114 @@
+"""One small real site: sensor windows, the default method with few parameters, a ledger on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from client.clipping import Chunking
+from client.gate import LocalGate, Speed
+from client.ledger import Budget, Ledger
+from client.policy import SitePolicy
+from client.users import Users
+from common.generator.sensor_codec import SensorCodec
+from common.method import GradientMethod, PublicState, digest_arrays
+from common.methods import build
+from common.motion.sensors import SENSOR
+from common.noise import Source
+from common.query import Plan, Query
+
+LABELS = ("jump", "sit", "walk")
+CODEC = SensorCodec(SENSOR, LABELS)
+OPTIONS: dict[str, Any] = {"width": 16, "depth": 1, "motions": 4, "replicas": 4}
+POPULATION = 20
+
+
+def method_of(plan: Plan) -> GradientMethod:
+    method = build(plan.method, plan.options, CODEC)
+    assert isinstance(method, GradientMethod)
+    return method
+
+
+def make_plan(**changes: Any) -> Plan:
+    options = {**OPTIONS, **changes.pop("options", {})}
+    plan = Plan(
+        run_id="run",
+        method="dp_sgd",
+        options=options,
+        dimension=build("dp_sgd", options, CODEC).dimension,
+        clip_norm=0.5,
+        noise_multiplier=2.0,
+        sampling_rate=0.5,
+        unit="user",
+        trust="local",
+        rounds=8,
+        steps_per_round=1,
+        delta=1e-5,
+        codec=CODEC.description(),
+        arrays_digest=digest_arrays({}),
+        labels=LABELS,
+    )
+    return replace(plan, **changes)
+
+
+def make_users(windows: dict[str, int], seed: int = 0) -> Users:
+    """Named people with so many windows each; a person's windows depend on name and seed alone."""
+    starts, pieces, labels = [0], [], []
+    for name, count in windows.items():
+        random = torch.Generator().manual_seed(seed * 1000 + sum(name.encode()))
+        pieces.append(torch.randn(count, SENSOR.window, len(SENSOR.channels), generator=random) * 5)
+        labels += [LABELS[i % 3] for i in range(count)]
+        starts.append(starts[-1] + count)
+    raw = torch.cat(pieces) if pieces else torch.empty(0)
+    return Users(tuple(windows), starts, raw, list(labels), SENSOR)
+
+
+def crowd(count: int) -> Users:
+    return make_users({f"person{i}": 1 + i % 5 for i in range(count)})
+
+
+def make_state(plan: Plan, round: int, scale: float = 0.3) -> PublicState:
+    """What the server broadcasts before `round`: random parameters."""
+    method = method_of(plan)
+    random = torch.Generator().manual_seed(round)
+    start = method.broadcast(method.init(0)).arrays
+    arrays: dict[str, Tensor] = {
+        name: value + scale * torch.randn(value.shape, generator=random) for name, value in start.items()
+    }
+    return PublicState(round - 1, arrays)
+
+
+def ask(plan: Plan, state: PublicState, **changes: Any) -> Query:
+    query = Query(
+        run_id=plan.run_id,
+        plan_digest=plan.digest(),
+        round=state.round + 1,
+        state_digest=state.digest(),
+    )
+    return replace(query, **changes)
+
+
+def new_ledger(path: Path, epsilon: float = 100.0, delta: float = 1e-3) -> Ledger:
+    return Ledger.create(path, "north", "user", Budget(epsilon=epsilon, delta=delta))
+
+
+def make_gate(
+    ledger: Ledger,
+    people: Users | Callable[[], Users],
+    seed: int | None = None,
+    trust: tuple[Any, ...] = ("local", "central"),
+    units: int = 64,
+) -> LocalGate:
+    return LocalGate(
+        ledger=ledger,
+        policy=SitePolicy(unit="user", trust=trust, methods=("dp_sgd",)),
+        declared_population=POPULATION,
+        people=(lambda: people) if isinstance(people, Users) else people,
+        source=Source(seed),
+        speed=Speed(chunking=Chunking(units=units)),
+    )
