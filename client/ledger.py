@@ -69,6 +69,7 @@ class Ledger:
         if path.exists():
             raise InputError(f"ledger {path} exists: a ledger is never made anew over an old one")
         ledger = cls(_connect(path, "rwc"), path)
+        _harden(ledger._connection)
         with ledger._transaction() as connection:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
@@ -86,9 +87,12 @@ class Ledger:
         try:
             connection = _connect(path, "rw")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == _VERSION:
+                _harden(connection)
         except sqlite3.Error as error:
             raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {path} does not open: {error}") from None
         if version != _VERSION:
+            connection.close()
             raise Refusal(RefusalCode.UNAVAILABLE, f"{path} is no ledger of version {_VERSION}")
         return cls(connection, path)
 
@@ -250,15 +254,18 @@ def _columns(event: PrivacyEvent) -> tuple[float, float, int]:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,
         timeout=30,
         check_same_thread=False,
     )
+
+
+def _harden(connection: sqlite3.Connection) -> None:
+    """Commits are on disk when they return, and what is deleted leaves the file."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")
-    return connection

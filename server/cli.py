@@ -65,6 +65,8 @@ def generate(
     """Draw motions from a run's generator: one file a motion, or one page that plays them."""
     if not 1 <= count <= 1_000_000:
         raise InputError(f"--count is {count}: it must be from 1 to 1,000,000")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed is {seed}: it must be from 0 to 2^63 - 1")
     generator = load_model(run).generator
     chosen = check_format(format, generator.codec.modality)
     samples = draw(generator, count, label, seed)

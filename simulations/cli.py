@@ -98,7 +98,9 @@ def simulate(
         run = run_simulation(Request(source=config, flags=flags, out=out, resume=resume), console)
     except KeyboardInterrupt:
         if (out / "simulation.json").exists():
-            raise InterruptionError(f"interrupted; go on with: fedmotion simulate --resume --out {out}") from None
+            raise InterruptionError(
+                f"interrupted; go on with: fedmotion simulate --resume --out {out}"
+            ) from None
         raise
     if as_json:
         print(json.dumps(run, indent=2, allow_nan=False))

@@ -145,7 +145,7 @@ def test_a_wrong_file(text: str, named: tuple[str, ...], tmp_path: Path, refused
     keys = {line.split(" =")[0] for line in text.splitlines()}
     rest = [line for line in (PEOPLE + SMALL).splitlines() if line.split(" =")[0] not in keys]
     path = tmp_path / "wrong.toml"
-    path.write_text(text if "epsilon =" == text else "\n".join([*rest, text]))
+    path.write_text(text if text == "epsilon =" else "\n".join([*rest, text]))
     line = refused("simulate", path)
     assert all(word in line for word in named), line
     assert len(line) < 400

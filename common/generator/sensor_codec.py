@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from common.generator.codec import (
 )
 from common.motion.recording import Modality
 
+T = TypeVar("T")
+
 KEPT: Final = 6
 GRAVITY: Final = 9.81
 """Unit of acceleration, m/s^2."""
@@ -27,13 +29,16 @@ TURNING: Final = 2.0
 """Unit of angular rate, rad/s: a wrist's in everyday activity."""
 
 _UNITS: Final = {"acc": GRAVITY, "gyr": TURNING}
+_TYPICAL: Final = {"acc": (GRAVITY / 3**0.5, 0.15 * GRAVITY), "gyr": (0.5, 1.0)}
+"""Mean and amplitude of movement to expect of one axis: gravity shared by three axes, and everyday activity."""
 
 
 @dataclass(frozen=True, eq=False)
 class SensorCodec(Codec):
     """Windows `[n, frames, channels]` to `[n, 6 * channels]`; names of channels hold `acc` or `gyr`.
 
-    A latent is a cosine's amplitude (the mean, for the first) in units of gravity or of 2 rad/s.
+    A latent is a cosine's amplitude (the mean, for the first) over what the physics of an
+    everyday movement lets expect, so that latents are of order one with no data looked at.
     """
 
     kind: ClassVar[str] = "sensor"
@@ -44,7 +49,7 @@ class SensorCodec(Codec):
 
     def __post_init__(self) -> None:
         for name in self.modality.channels:
-            _unit(name)
+            _of(_UNITS, name)
 
     @property
     def latent(self) -> int:
@@ -54,29 +59,25 @@ class SensorCodec(Codec):
         expected = (self.modality.window, len(self.modality.channels))
         if tuple(windows.shape[1:]) != expected:
             raise ValueError(f"expected windows [n, *{expected}], got {tuple(windows.shape)}")
-        scaled = windows.to(torch.float32) / self._units
-        amplitudes = torch.einsum("tk,ntc->nkc", self._basis, scaled) / self._gains[:, None]
+        amplitudes = torch.einsum("tk,ntc->nkc", self._basis, windows.to(torch.float32)) / self._scales
         return amplitudes.flatten(1).clamp(-LATENT_BOUND, LATENT_BOUND)
 
     def decode(self, latents: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         bounded = latents.clamp(-LATENT_BOUND, LATENT_BOUND)
         amplitudes = bounded.unflatten(1, (self.kept, len(self.modality.channels)))
-        return torch.einsum("tk,nkc->ntc", self._basis, amplitudes * self._gains[:, None]) * self._units
+        return torch.einsum("tk,nkc->ntc", self._basis, amplitudes * self._scales)
 
     @property
     def _basis(self) -> Tensor:
         return dct_basis(self.modality.window, self.kept)
 
     @property
-    def _gains(self) -> Tensor:
-        """Orthonormal coefficient of a unit mean and of cosines of unit amplitude, `[kept]`."""
-        gains = torch.full((self.kept,), (self.modality.window / 2) ** 0.5)
+    def _scales(self) -> Tensor:
+        """Orthonormal coefficient of a typical mean and of cosines of typical amplitude, `[kept, channels]`."""
+        typical = torch.tensor([_of(_TYPICAL, name) for name in self.modality.channels])
+        gains = torch.full((self.kept, 1), (self.modality.window / 2) ** 0.5)
         gains[0] = self.modality.window**0.5
-        return gains
-
-    @property
-    def _units(self) -> Tensor:
-        return physical_units(self.modality)
+        return gains * torch.cat([typical[:, :1], typical[:, 1:].expand(-1, self.kept - 1)], dim=1).T
 
     def arrays(self) -> dict[str, Tensor]:
         return {}
@@ -97,11 +98,11 @@ class SensorCodec(Codec):
 
 def physical_units(modality: Modality) -> Tensor:
     """The public unit of each channel, `[channels]`: gravity in m/s^2, or 2 rad/s."""
-    return torch.tensor([_unit(name) for name in modality.channels])
+    return torch.tensor([_of(_UNITS, name) for name in modality.channels])
 
 
-def _unit(channel: str) -> float:
-    for part, unit in _UNITS.items():
+def _of(table: Mapping[str, T], channel: str) -> T:
+    for part, value in table.items():
         if part in channel.lower():
-            return unit
+            return value
     raise InputError(f"channel {channel!r} is neither an accelerometer ('acc') nor a gyroscope ('gyr')")

@@ -110,14 +110,14 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert "cannot write" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("file", ["checkpoint.safetensors", "checkpoint.sig"])
+@pytest.mark.parametrize(("file", "place"), [("checkpoint.safetensors", -20), ("checkpoint.sig", 20)])
 def test_a_model_that_was_changed_is_refused(
-    file: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    file: str, place: int, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
     content = bytearray((copy / file).read_bytes())
-    content[-20] ^= 1
+    content[place] ^= 1
     (copy / file).write_bytes(bytes(content))
     assert generate(copy, "--count", 1, "--out", tmp_path / "out") == 2
     assert "signature" in capsys.readouterr().err

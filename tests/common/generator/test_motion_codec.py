@@ -42,7 +42,7 @@ def test_public_motions_are_nearly_standard_normal(codec: MotionCodec, public: P
 def test_each_row_comes_from_that_row_alone(codec: MotionCodec, others: People) -> None:
     together = codec.encode(*others)
     alone = torch.cat([codec.encode(others[0][i : i + 1], others[1][i : i + 1]) for i in range(12)])
-    assert torch.allclose(together[:12], alone, atol=1e-3)
+    assert torch.allclose(together[:12], alone, atol=2e-4)  # the order of sums differs
 
 
 def test_a_broken_row_spoils_no_other(codec: MotionCodec, others: People) -> None:

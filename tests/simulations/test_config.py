@@ -1,0 +1,80 @@
+"""Settings: a file or a preset, flags over it, nothing unknown, and paths that hold from everywhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from common.errors import InputError
+from simulations.config import Simulation, presets, read_config
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("epsilon = 4\nrounds = 30\n")
+    config = read_config(str(path), {"epsilon": 2.0, "seed": 3})
+    assert (config.epsilon, config.rounds, config.seed, config.holdout) == (2.0, 30, 3, 0.2)
+    assert config.model_fields_set == {"epsilon", "rounds", "seed"}
+
+
+def test_every_preset_is_valid() -> None:
+    assert "demo" in presets()
+    for name in presets():
+        assert read_config(name, {}).rounds >= 1
+
+
+def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("file,person\n")
+    path = tmp_path / "c.toml"
+    path.write_text('data = "motions"\nmanifest = "rows.csv"\n')
+    config = read_config(str(path), {})
+    assert config.data == (tmp_path / "motions").resolve()
+    assert config.manifest == str((tmp_path / "rows.csv").resolve())
+
+
+def test_a_manifest_seen_from_here_gets_its_full_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processes of the run may work in another folder."""
+    (tmp_path / "rows.csv").write_text("file,person\n")
+    monkeypatch.chdir(tmp_path)
+    config = read_config(None, {"data": Path("motions"), "manifest": "rows.csv"})
+    assert config.manifest == str((tmp_path / "rows.csv").resolve())
+    assert config.data == (tmp_path / "motions").resolve()
+    assert read_config(None, {"data": Path("m"), "manifest": "inside.csv"}).manifest == "inside.csv"
+
+
+def test_settings_survive_their_way_through_json(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        'data = "m"\nepsilon = 4.0\nlabels = ["walk", "run"]\noptions = { width = 8, ema = 0.5 }\n'
+        'site_column = "ward"\n[[site]]\nname = "north"\nvalue = "N"\nbudget = 2.0\n'
+    )
+    config = read_config(str(path), {})
+    assert Simulation.model_validate(json.loads(config.model_dump_json())) == config
+    assert config.site[0].value == "N" and config.site[0].budget == 2.0
+
+
+def test_infinity_is_a_value_and_a_meaningless_epsilon_is_not() -> None:
+    assert math.isinf(read_config(None, {"epsilon": math.inf}).epsilon)
+    with pytest.raises(InputError, match="at most 100, or inf"):
+        read_config(None, {"epsilon": 101.0})
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"sites": 2, "site_column": "ward"}, "sites, \\[\\[site\\]\\] and site_column"),
+        ({"steps_per_round": 2, "trust": "central"}, "trust = local"),
+        ({"epsilon": 0.0, "rounds": 0}, "rounds.*epsilon"),
+    ],
+)  # fmt: skip
+def test_contradictions_are_named_without_the_whole_configuration(
+    flags: dict[str, object], said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        read_config(None, flags)
+    assert "{" not in str(caught.value)

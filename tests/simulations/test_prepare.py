@@ -1,0 +1,97 @@
+"""A prepared folder is complete or starts over, and its plan is made from public facts alone."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from client.site import SiteFile
+from common.accounting import epsilon
+from common.errors import InputError
+from common.generator.codec import Codec
+from common.generator.motion_codec import fit_motion_codec
+from server.checkpoint import Checkpoint
+from simulations.config import Simulation
+from simulations.prepare import (
+    Corpus,
+    declared_units,
+    make_plan,
+    open_people,
+    prepare,
+    public_corpus,
+    to_toml,
+)
+
+
+def small(**settings: object) -> Simulation:
+    options = {"width": 4, "replicas": 1, "motions": 1}
+    defaults = {"people": 30, "motions": 1, "sites": 2, "rounds": 3, "public_people": 100, "latent": 4}
+    return Simulation.model_validate({**defaults, "options": options, **settings})
+
+
+@pytest.fixture(scope="module")
+def public() -> Corpus | None:
+    return public_corpus(small(), open_people(small()))
+
+
+def test_a_prepared_folder_can_start(public: Corpus, tmp_path: Path) -> None:
+    config = small(epsilon=2.0)
+    plan = prepare(config, open_people(config), public, tmp_path)
+    assert plan.rounds == 3 and epsilon([plan.reserved()], plan.delta) <= 2.0
+    assert Checkpoint.load(tmp_path).state.round == 0
+    sites = [SiteFile.read(path) for path in sorted((tmp_path / "sites").glob("*.toml"))]
+    assert [site.declared_population for site in sites] == [12, 12]
+    assert all(site.ledger.is_file() and site.test_seed is None for site in sites)
+    assert {path.name for path in (tmp_path / "ledgers").iterdir()} == {"site-01.sqlite", "site-02.sqlite"}
+    assert prepare(config, open_people(config), public, tmp_path) == plan, "a second call changes nothing"
+
+
+def test_what_a_crash_left_half_made_is_made_again(public: Corpus, tmp_path: Path) -> None:
+    config = small()
+    (tmp_path / "ledgers").mkdir()
+    (tmp_path / "ledgers" / ".site-01.sqlite.new").write_bytes(b"half")
+    (tmp_path / "ledgers" / ".site-01.sqlite.new-wal").write_bytes(b"half")
+    prepare(config, open_people(config), public, tmp_path)
+    assert len(list((tmp_path / "ledgers").iterdir())) == 2
+    SiteFile.read(tmp_path / "sites" / "site-01.toml").open_gate().close()
+
+
+def test_delta_is_public_and_below_one_over_the_units(public: Corpus) -> None:
+    codec = _codec(public)
+    assert make_plan(small(), codec, 24).delta == 1e-5
+    assert make_plan(small(), codec, 1_000_000).delta == pytest.approx(1e-7)
+    with pytest.raises(InputError, match="1/24"):
+        make_plan(small(delta=0.05), codec, 24)
+
+
+def test_runs_have_names_of_their_own_but_in_test_mode(public: Corpus) -> None:
+    codec = _codec(public)
+    one, two = (make_plan(small(epsilon=float("inf")), codec, 24) for _ in range(2))
+    assert one.run_id != two.run_id and one.noise_multiplier == 0.0
+    seeded = [make_plan(small(test_mode=True, seed=seed), codec, 24).run_id for seed in (1, 1, 2)]
+    assert seeded[0] == seeded[1] != seeded[2]
+
+
+def test_units_are_declared_not_counted_where_they_are_given(tmp_path: Path) -> None:
+    config = small(people=50)
+    assert declared_units(config, open_people(config)) == 40
+    declared = config.model_copy(update={"data": tmp_path, "people": 1000})
+    assert declared_units(declared, open_people(config)) == 800
+
+
+def test_toml_is_read_back_as_it_was_written() -> None:
+    values = {
+        "text": 'quotes " and \\ and\nlines\t\x7f é 😀',
+        "number": 1e-5,
+        "infinite": float("inf"),
+        "yes": True,
+        "list": ["a", 'b"'],
+        "table": {"inner": 3, "deeper": {"x": 0.5}},
+    }
+    assert tomllib.loads(to_toml(values)) == values
+
+
+def _codec(public: Corpus) -> Codec:
+    return fit_motion_codec(public.windows, public.labels, open_people(small()).labels, 4)
