@@ -26,7 +26,7 @@ def test_a_still_watch_reads_one_gravity() -> None:
     latents = CODEC.encode(windows, LABELS)
     assert CODEC.latent == latents.shape[1] == 36
     assert torch.allclose(latents[:, 2], torch.full((10,), 3**0.5), atol=1e-5)
-    assert latents.abs().sum() == pytest.approx(10, rel=1e-4)
+    assert latents.abs().sum() == pytest.approx(10 * 3**0.5, rel=1e-4)
 
 
 def test_slow_signals_come_back_exactly() -> None:
