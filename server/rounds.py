@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -21,7 +22,7 @@ from common.errors import InputError, Refusal, RefusalCode
 from common.noise import Source
 from common.query import NEIGHBOURING, Acceptance, Plan, Query
 from common.signing import load_key
-from common.storage import exclusive, read_json, write_json, writing
+from common.storage import exclusive, held, read_json, write_json, writing
 from common.wire import decode_acceptance, decode_release, encode_plan, encode_query
 from server.aggregate import Sum
 from server.checkpoint import KEY, Checkpoint
@@ -39,22 +40,24 @@ _LOCK_PATIENCE = 30.0  # a coordinator that was just stopped needs a moment to e
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the coordinator is told besides the plan: `coordinator.json` in the run folder."""
+    """What the coordinator is told besides the plan: `coordinator.json` in the run folder.
+
+    `leash` names a lock file in the folder: while it is free, whoever started the run is
+    gone, and no further round is asked for.
+    """
 
     sites: int
     patience: float
     test_seed: int | None
+    leash: str | None
 
     @classmethod
     def read(cls, folder: Path) -> Settings:
         fields = read_json(folder / COORDINATOR)
-        return cls(sites=fields["sites"], patience=fields["patience"], test_seed=fields["test_seed"])
+        return cls(**{item.name: fields[item.name] for item in dataclasses.fields(cls)})
 
     def write(self, folder: Path) -> None:
-        write_json(
-            folder / COORDINATOR,
-            {"sites": self.sites, "patience": self.patience, "test_seed": self.test_seed},
-        )
+        write_json(folder / COORDINATOR, dataclasses.asdict(self))
 
 
 def coordinate(grid: Grid, folder: Path) -> None:
@@ -115,6 +118,8 @@ class _Rounds:
         plan = self.checkpoint.plan
         claim = epsilon([plan.reserved()], plan.delta)
         while self.checkpoint.state.round < plan.rounds:
+            if self._settings.leash is not None and not held(self._folder / self._settings.leash):
+                return "the process that started the run has ended"
             round = self.checkpoint.state.round + 1
             total = self._ask(round)
             if not total.sites:

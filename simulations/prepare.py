@@ -37,6 +37,8 @@ from simulations.partition import Deal, deal, trained
 
 DEFAULT_PEOPLE = 2000
 _PATIENCE = 600.0
+LOCK = ".simulation.lock"
+"""Held by the simulation's process for as long as it lives."""
 _PUBLIC_SEED = 1_000_003  # apart from any private population's seed
 
 
@@ -151,9 +153,8 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
             (folder / part).mkdir(exist_ok=True)
     for site in deals:
         _write_site(folder, site, config, plan, units)
-    Settings(sites=len(deals), patience=_PATIENCE, test_seed=config.seed if config.test_mode else None).write(
-        folder
-    )
+    test_seed = config.seed if config.test_mode else None
+    Settings(sites=len(deals), patience=_PATIENCE, test_seed=test_seed, leash=LOCK).write(folder)
     key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY)
     method = build(plan.method, plan.options, codec)
     Checkpoint(plan, codec.arrays(), method.init(config.seed)).save(folder, key)

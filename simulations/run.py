@@ -33,12 +33,11 @@ from simulations.config import Simulation, read_config
 from simulations.engine import run_flower, run_inprocess
 from simulations.evaluation.quality import Reference, quality, train_on_public
 from simulations.partition import held_out, trained
-from simulations.prepare import Corpus, corpus, open_people, prepare, public_corpus
+from simulations.prepare import LOCK, Corpus, corpus, open_people, prepare, public_corpus
 from simulations.progress import shown
 
 RUN = "run.json"
 SETTINGS = "simulation.json"
-LOCK = ".simulation.lock"
 LEFT_OUT = "left_out.txt"
 _UNFINISHED = {LOCK, f".{SETTINGS}.new"}  # what a crash or a full disk can leave before there are settings
 _SHOWN_LEFT_OUT = 3

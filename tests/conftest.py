@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -13,6 +14,9 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Read by Flower when it is first imported: a test neither reports usage nor looks for updates.
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
+
+# Matrices here are small: a second thread costs more than it gives, above all on a busy machine.
+torch.set_num_threads(1)
 
 # The same examples at every run, and no verdict that depends on the machine's speed.
 settings.register_profile("fedmotion", deadline=None, derandomize=True, database=None)

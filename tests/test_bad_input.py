@@ -12,6 +12,7 @@ from typing import Protocol
 import pytest
 
 import fedmotion
+from client.datasets import DataOptions, open_data_set
 from common.motion.bvh import write_bvh
 from server.shell import run
 from tests.common.motion.test_kinematics import rigid_motion
@@ -188,9 +189,8 @@ def test_a_corrupt_motion_is_named_and_can_be_left_out(
     (motions / "bob_1.bvh").unlink()
     (motions / "bob_1.bvh.gz").write_bytes(gzip.compress(good.encode())[:200])
     assert "bob_1.bvh.gz" in refused("simulate", config, "--data", motions)
-    out = tmp_path / "run"
-    assert run(fedmotion.COMMANDS, ["simulate", str(config), "--data", str(motions), "--skip-bad",
-                                    "--sites", "1", "--out", str(out)]) == 0  # fmt: skip
+    options = DataOptions(skip_bad=True)
+    assert open_data_set(motions, options).people() == ("ann", "cat", "dan")
 
 
 def test_mixed_skeletons(tmp_path: Path, motions: Path, refused: Refused) -> None:
@@ -298,7 +298,3 @@ def test_a_full_disk(small_disk: Path, config: Path, refused: Refused) -> None:
 def test_a_wrong_question(arguments: tuple[str, ...], named: tuple[str, ...], refused: Refused) -> None:
     line = refused("plan", *arguments)
     assert all(word in line for word in named), line
-
-
-def test_commands_are_listed_and_others_refused(refused: Refused) -> None:
-    assert "'simulat'" in refused("simulat")

@@ -227,3 +227,9 @@ def test_no_command_is_wrong_usage_and_the_version_is_not(capsys: pytest.Capture
     capsys.readouterr()
     assert run(fedmotion.COMMANDS, ["--version"]) == 0
     assert re.fullmatch(r"fedmotion \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_an_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(fedmotion.COMMANDS, ["simulat"]) == 2
+    line = capsys.readouterr().err
+    assert "'simulat'" in line and line.count("\n") == 1

@@ -30,7 +30,7 @@ TURNING: Final = 2.0
 
 _UNITS: Final = {"acc": GRAVITY, "gyr": TURNING}
 _TYPICAL: Final = {"acc": (GRAVITY / 3**0.5, 0.15 * GRAVITY), "gyr": (0.5, 1.0)}
-"""Mean and amplitude of movement to expect of one axis: gravity shared by three axes, and everyday activity."""
+"""What to expect of one axis: its mean (gravity is shared by three) and the amplitude of daily movement."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class SensorCodec(Codec):
 
     @property
     def _scales(self) -> Tensor:
-        """Orthonormal coefficient of a typical mean and of cosines of typical amplitude, `[kept, channels]`."""
+        """Orthonormal coefficients of a typical mean and typical cosines, `[kept, channels]`."""
         typical = torch.tensor([_of(_TYPICAL, name) for name in self.modality.channels])
         gains = torch.full((self.kept, 1), (self.modality.window / 2) ** 0.5)
         gains[0] = self.modality.window**0.5

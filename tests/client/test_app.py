@@ -1,4 +1,4 @@
-"""The messenger: an acceptance, a release or a fixed code, and not one byte more, whatever happens behind it."""
+"""The messenger: an acceptance, a release or a fixed code and not a byte more, whatever happens behind it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,12 @@ MESSAGES = {
 
 @pytest.mark.parametrize("kind", MESSAGES)
 def test_a_gate_that_fails_says_one_code_whatever_its_words(install: Any, kind: str) -> None:
-    errors = [ValueError("Ann, 7 windows, loss 0.3"), MemoryError(), ZeroDivisionError("eve"), OSError(28, "full")]
+    errors = [
+        ValueError("Ann, 7 windows, loss 0.3"),
+        MemoryError(),
+        ZeroDivisionError("eve"),
+        OSError(28, "full"),
+    ]
     replies = {repr(seen(send(install(Failing(error)), MESSAGES[kind], kind))) for error in errors}
     assert len(replies) == 1
     assert "UNAVAILABLE" in replies.pop()
@@ -140,7 +145,9 @@ def test_with_the_draws_held_fixed_the_reply_is_the_same_whatever_the_data_are(
     install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sum is replaced by a constant: all that is left to differ would be a leak."""
-    monkeypatch.setattr("client.gate.clipped_sum", lambda *_: torch.zeros(PLAN.dimension, dtype=torch.float64))
+    monkeypatch.setattr(
+        "client.gate.clipped_sum", lambda *_: torch.zeros(PLAN.dimension, dtype=torch.float64)
+    )
     replies = set()
     for number, people in enumerate((nobody, broken, raising, huge, lambda: crowd(20))):
         with new_ledger(tmp_path / f"{number}.sqlite") as ledger:

@@ -12,7 +12,21 @@ from torch import Tensor
 
 from client.clipping import Chunking, clip_rows, clipped_sum
 
-NASTY = [0.0, -0.0, 1.0, -1.0, 1e-45, 1e-40, 6e-8, 65504.0, 1e38, -3e38, float("inf"), float("-inf"), float("nan")]
+NASTY = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    1e-45,
+    1e-40,
+    6e-8,
+    65504.0,
+    1e38,
+    -3e38,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+]
 numbers = st.one_of(st.sampled_from(NASTY), st.floats(width=32))
 rows_of_numbers = st.integers(1, 6).flatmap(
     lambda width: st.lists(st.lists(numbers, min_size=width, max_size=width), min_size=1, max_size=5)

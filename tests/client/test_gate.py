@@ -151,7 +151,7 @@ def test_several_steps_each_carry_the_full_noise_and_are_charged(
     assert len(noises) == len(sums) == 4
     for drawn in noises:
         assert float(drawn.std()) == pytest.approx(plan.noise_std, rel=0.06)
-    mean = sum(s + n for s, n in zip(sums, noises, strict=True)) / 4
+    mean = (torch.stack(sums) + torch.stack(noises)).mean(dim=0)
     assert torch.allclose(total, mean.to(torch.float32))
     assert not torch.equal(sums[0], sums[1])
     assert ledger.events()[0].count == 4

@@ -17,7 +17,9 @@ def test_a_plan_within_the_rules_is_admitted() -> None:
     POLICY.admit(make_plan())
 
 
-@pytest.mark.parametrize("change", [{"unit": "record"}, {"trust": "central"}, {"method": "../x"}, {"method": ""}])
+@pytest.mark.parametrize(
+    "change", [{"unit": "record"}, {"trust": "central"}, {"method": "../x"}, {"method": ""}]
+)
 def test_anything_else_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(Refusal) as caught:
         POLICY.admit(make_plan(**change))

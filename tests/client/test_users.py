@@ -1,4 +1,4 @@
-"""People and their windows: nobody's row depends on who else is there, and a bad window is its owner's alone."""
+"""People and their windows: nobody's row depends on who else is there; a bad window is its owner's alone."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_noise_is_finite_at_the_ends_of_the_uniform_range() -> None:
 
 
 def inclusion(samples: list[list[int]], units: int) -> tuple[float, float, float]:
-    """Largest deviations of inclusion and of pairs, in sigmas, and the p-value of the sample sizes (q = 0.3)."""
+    """Largest deviations of inclusion and of pairs in sigmas, and the p-value of the sizes (q = 0.3)."""
     q, n = 0.3, len(samples)
     drawn = np.zeros((n, units))
     for row, sample in zip(drawn, samples, strict=True):

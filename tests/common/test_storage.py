@@ -29,8 +29,6 @@ def test_a_kill_leaves_the_old_content_or_the_new(tmp_path: Path) -> None:
         assert path.read_bytes() in contents
 
 
-
-
 def test_a_failed_write_is_one_line_and_keeps_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")

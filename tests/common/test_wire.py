@@ -28,8 +28,8 @@ QUERY = ask(PLAN, STATE)
 
 def a_release(**changes: Any) -> Release:
     fields: dict[str, Any] = {
-        "site": "north", "run_id": PLAN.run_id, "round": 1, "query_digest": QUERY.digest("local"), "charge": 3,
-        "total": torch.randn(PLAN.dimension),
+        "site": "north", "run_id": PLAN.run_id, "round": 1, "query_digest": QUERY.digest("local"),
+        "charge": 3, "total": torch.randn(PLAN.dimension),
     }  # fmt: skip
     return Release(**{**fields, **changes})
 
@@ -41,7 +41,12 @@ def malformed(decode: Callable[..., Any], *arguments: Any) -> None:
 
 
 def test_every_message_arrives_as_it_was_sent() -> None:
-    arrays = {"a": torch.randn(3, 4), "b": torch.arange(5), "c": torch.randn(2).double(), "d": torch.empty(0, 3)}
+    arrays = {
+        "a": torch.randn(3, 4),
+        "b": torch.arange(5),
+        "c": torch.randn(2).double(),
+        "d": torch.empty(0, 3),
+    }
     plan, received = wire.decode_plan(wire.encode_plan(PLAN, arrays))
     assert plan.digest() == PLAN.digest()
     assert all(torch.equal(arrays[name], received[name]) for name in arrays)

@@ -15,12 +15,13 @@ import server.app
 from client.site import SiteFile
 from common.errors import RefusalCode
 from common.query import Plan
+from common.storage import exclusive
 from common.wire import encode_refusal
 from server.checkpoint import Checkpoint
 from server.rounds import append_row, forget_rows_after, metrics_row
 from simulations.config import Simulation
 from simulations.grid import run_in_process
-from simulations.prepare import open_people, prepare, public_corpus
+from simulations.prepare import LOCK, open_people, prepare, public_corpus
 
 ROUNDS = 3
 
@@ -62,7 +63,8 @@ def coordinate(folder: Path, away: dict[int, set[int]]) -> dict[str, object]:
     gates = {file: SiteFile.read(file).open_gate() for file in files}
     client.app.resident.update(gates)
     try:
-        run_in_process(server.app.app, site_that_is(away), len(files), {"run-dir": str(folder)})
+        with exclusive(folder / LOCK):
+            run_in_process(server.app.app, site_that_is(away), len(files), {"run-dir": str(folder)})
     finally:
         for file, gate in gates.items():
             del client.app.resident[file]
