@@ -103,7 +103,7 @@ class Users:
         labels = torch.tensor(
             [known.get(label or "", len(codec.labels)) for label in self._labels], dtype=torch.int64
         )
-        latents = torch.empty(len(labels), codec.latent)
+        latents = torch.full((len(labels), codec.latent), torch.nan)
         for label in torch.unique(labels).tolist():
             width = _width(codec, self._raw.shape[1:], label)
             for rows in torch.nonzero(labels == label)[:, 0].split(width):

@@ -61,12 +61,18 @@ class Checkpoint:
         write_atomically(folder / FILE, content)
 
     @classmethod
-    def load(cls, folder: Path) -> Checkpoint:
-        """The checkpoint in `folder`; InputError where it is missing, damaged or not signed."""
+    def load(cls, folder: Path, signer: str | None = None) -> Checkpoint:
+        """The checkpoint in `folder`; InputError where it is missing, damaged or not signed.
+
+        `signer` is the public key to trust; without it the one beside the file, which shows
+        damage, and change by whoever lacks that key.
+        """
         path = folder / FILE
         if not path.is_file():
             raise InputError(f"{path} is missing: {folder} is no run folder, or its run never started")
         public, entries = read_signatures(folder / SIGNATURE)
+        if signer not in (None, public):
+            raise InputError(f"{path} is signed by another key than this coordinator's; restore it")
         content = path.read_bytes()
         if not any(verify(public, content, entry) for entry in entries):
             raise InputError(f"{path} does not match its signature: it was changed or damaged; restore it")

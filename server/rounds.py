@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
@@ -21,7 +22,7 @@ from common.accounting import ACCOUNTANT, DISPLAY_INTERVAL, epsilon
 from common.errors import InputError, Refusal, RefusalCode
 from common.noise import Source
 from common.query import NEIGHBOURING, Acceptance, Plan, Query
-from common.signing import load_key
+from common.signing import load_key, public_name
 from common.storage import exclusive, held, read_json, write_json, writing
 from common.wire import decode_acceptance, decode_release, encode_plan, encode_query
 from server.aggregate import Sum
@@ -67,15 +68,18 @@ def coordinate(grid: Grid, folder: Path) -> None:
     rounds were done and, if not, why.
     """
     with exclusive(folder / LOCK, patience=_LOCK_PATIENCE):
-        _coordinate(grid, folder, Settings.read(folder), Checkpoint.load(folder))
+        key = load_key(folder / KEY)
+        _coordinate(grid, folder, Settings.read(folder), Checkpoint.load(folder, public_name(key)), key)
 
 
-def _coordinate(grid: Grid, folder: Path, settings: Settings, checkpoint: Checkpoint) -> None:
+def _coordinate(
+    grid: Grid, folder: Path, settings: Settings, checkpoint: Checkpoint, key: Ed25519PrivateKey
+) -> None:
     forget_rows_after(folder / METRICS, checkpoint.state.round)
     sites, refusals = _enrol(grid, checkpoint, settings)
     stopped = None
     if sites:
-        rounds = _Rounds(grid, folder, settings, checkpoint, sites, refusals)
+        rounds = _Rounds(grid, folder, settings, checkpoint, sites, refusals, key)
         stopped = rounds.run()
         checkpoint = rounds.checkpoint
     else:
@@ -102,11 +106,12 @@ class _Rounds:
         checkpoint: Checkpoint,
         sites: Sequence[tuple[int, Acceptance]],
         refusals: Counter[RefusalCode],
+        key: Ed25519PrivateKey,
     ) -> None:
         self._grid = grid
         self._folder = folder
         self._settings = settings
-        self._key = load_key(folder / KEY)
+        self._key = key
         self._source = Source(settings.test_seed)
         self._method = checkpoint.method()
         self._sites = dict(sites)

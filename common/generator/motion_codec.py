@@ -79,6 +79,11 @@ class MotionCodec(Codec):
     public_sha256: str
     modality: Modality = SKELETON
 
+    def __post_init__(self) -> None:
+        indices = range(len(self.entries))
+        if len(self.of) != len(self.labels) + 1 or any(index not in indices for index in self.of):
+            raise InputError("the codec's labels do not name its entries")
+
     @property
     def latent(self) -> int:
         return int(self.entries[0].scale.shape[0])
@@ -86,14 +91,14 @@ class MotionCodec(Codec):
     def encode(self, windows: Tensor, labels: Tensor) -> Tensor:
         if windows.shape[1] != self.modality.window + 1:
             raise ValueError(f"expected {self.modality.window + 1} frames, got {windows.shape[1]}")
-        latents = torch.empty(len(windows), self.latent)
+        latents = torch.full((len(windows), self.latent), torch.nan)
         features = to_features(windows)
         for entry, rows in self._groups(labels):
             latents[rows] = entry.encode(features[rows])
         return latents
 
     def decode(self, latents: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        features = torch.empty(len(latents), self.modality.window, FEATURES)
+        features = torch.zeros(len(latents), self.modality.window, FEATURES)
         for entry, rows in self._groups(labels):
             features[rows] = entry.decode(latents[rows], generator)
         return from_features(features.clamp(self.low, self.high))

@@ -114,3 +114,12 @@ def test_a_signed_file_that_is_no_checkpoint_is_one_line(folder: Path, key: Ed25
         write_json(folder / SIGNATURE, {"key": public_name(key), "signatures": [sign(key, content)]})
         with pytest.raises(InputError, match="does not load"):
             Checkpoint.load(folder)
+
+
+def test_a_checkpoint_signed_by_another_key_is_refused_where_the_key_is_known(
+    folder: Path, key: Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    after(1).save(folder, create_key(tmp_path / "other.pem"))
+    assert Checkpoint.load(folder).state.round == 1
+    with pytest.raises(InputError, match="another key"):
+        Checkpoint.load(folder, public_name(key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -167,3 +168,11 @@ def test_cubic_sampling_hits_the_frames() -> None:
     whole = torch.arange(9.0).expand(3, -1)
     assert torch.allclose(sample(signal, whole), signal, atol=1e-6)
     assert torch.allclose(sample(signal, whole + 100), signal[:, -1:].expand(-1, 9, -1), atol=1e-6)
+
+
+@pytest.mark.parametrize("of", [(0,), (0, 1, 2, 99), (0, 1, -1, 0)])
+def test_labels_that_name_no_entry_are_refused(codec: MotionCodec, of: tuple[int, ...]) -> None:
+    """An index past the entries would leave latents unwritten: memory, not motion."""
+    named = (*of, *[0] * (len(codec.labels) + 1 - len(of))) if len(of) > 1 else of
+    with pytest.raises(InputError, match="entries"):
+        replace(codec, of=named)
