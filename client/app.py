@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("fedmotion.client")
 
+LOG = "sites.log"
 resident: dict[Path, Gate] = {}
 """Gates open in this process, by site file."""
 
@@ -60,11 +61,20 @@ def _guarded(message: Message, context: Context, answer: Callable[[Gate], Record
     return Message(content, reply_to=message)
 
 
+def site_log(run: Path) -> logging.FileHandler:
+    """Where a site says in words what went wrong; it may tell of people and is never sent."""
+    handler = logging.FileHandler(run / LOG, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return handler
+
+
 def _gate(context: Context) -> Gate:
     """The gate of the site file that this node stands for."""
-    folder = Path(str(context.run_config["run-dir"])) / "sites"
-    file = sorted(folder.glob("*.toml"))[int(context.node_config["partition-id"])]
+    run = Path(str(context.run_config["run-dir"]))
+    file = sorted((run / "sites").glob("*.toml"))[int(context.node_config["partition-id"])]
     if file not in resident:
+        if not _log.handlers:
+            _log.addHandler(site_log(run))
         from client.site import SiteFile
 
         resident[file] = SiteFile.read(file).open_gate()

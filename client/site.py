@@ -74,7 +74,7 @@ class SiteFile(_Table):
             raise InputError(f"{path} is not valid TOML: {error}") from None
         except ValidationError as error:
             raise InputError(f"{path}: {one_line(error)}") from None
-        return site.model_copy(update={"ledger": path.parent / site.ledger})
+        return site.model_copy(update={"ledger": (path.parent / site.ledger).resolve()})
 
     def policy(self) -> SitePolicy:
         return SitePolicy(unit=self.unit, trust=self.trust, methods=self.methods)

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from client.app import LOG
+from common.errors import FedmotionError
 from server.shell import InterruptionError
 from simulations.config import presets
 from simulations.run import RUN, Request
@@ -104,8 +106,13 @@ def simulate(
         raise
     if as_json:
         print(json.dumps(run, indent=2, allow_nan=False))
-        return
-    _summary(run, out, console)
+    else:
+        _summary(run, out, console)
+    if run["stopped"] is not None:
+        raise FedmotionError(
+            f"stopped after {run['rounds']} of {run['rounds_planned']} rounds: {run['stopped']};"
+            f" see {out / LOG}, then go on with: fedmotion simulate --resume --out {out}"
+        )
 
 
 def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
@@ -119,8 +126,6 @@ def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
             f" trust {privacy['trust']})",
             soft_wrap=True,
         )
-    if run["stopped"] is not None:
-        console.print(f"stopped after {run['rounds']} of {run['rounds_planned']} rounds: {run['stopped']}")
     if run["refusals"]:
         console.print(f"refusals: {run['refusals']}")
     shown = ", ".join(

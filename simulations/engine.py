@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from client.site import SiteFile
 from common.errors import FedmotionError, InputError
 from simulations.grid import run_in_process
 
+LOG = client.app.LOG
 ROOT = Path(__file__).resolve().parent.parent
 _BUNDLED = ("client", "common", "protos", "server", "simulations")
 _START_SECONDS = 60.0
@@ -51,6 +53,8 @@ run-dir = ""
 def run_inprocess(folder: Path, data: DataSet) -> None:
     """Run the prepared `folder` in this process; sites share `data`, which is parsed already."""
     files = sorted((folder / "sites").glob("*.toml"))
+    log, handler = logging.getLogger("fedmotion"), client.app.site_log(folder)
+    log.addHandler(handler)
     gates = {file: SiteFile.read(file).open_gate(data) for file in files}
     client.app.resident.update(gates)
     try:
@@ -59,6 +63,8 @@ def run_inprocess(folder: Path, data: DataSet) -> None:
         for file, gate in gates.items():
             del client.app.resident[file]
             gate.close()
+        log.removeHandler(handler)
+        handler.close()
 
 
 def run_flower(folder: Path, version: str) -> None:

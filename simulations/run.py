@@ -30,7 +30,7 @@ from server.generate import draw, write, write_page
 from server.report import report_page
 from server.rounds import METRICS, OUTCOME
 from simulations.config import Simulation, read_config
-from simulations.engine import run_flower, run_inprocess
+from simulations.engine import LOG, run_flower, run_inprocess
 from simulations.evaluation.quality import Reference, quality, train_on_public
 from simulations.partition import held_out, trained
 from simulations.prepare import LOCK, Corpus, corpus, open_people, prepare, public_corpus
@@ -59,10 +59,8 @@ def simulate(request: Request, console: Console) -> dict[str, Any]:
     """Run or resume; returns `run.json`. Raises InputError on bad input, Refusal where no site takes part."""
     config = _resumed(request) if request.resume else _fresh(request)
     folder = request.out.absolute()
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(
-            1
-        )  # matrices this small lose time to a second thread, much of it on a busy machine
+    if "OMP_NUM_THREADS" not in os.environ:  # on a busy machine a second thread costs more than it gives
+        torch.set_num_threads(1)
     with exclusive(folder / LOCK):
         try:
             data = open_people(config)
@@ -131,7 +129,7 @@ def _run(
     folder: Path,
     console: Console,
 ) -> dict[str, Any]:
-    if Checkpoint.load(folder).state.round < plan.rounds:
+    if not _finished(folder, plan):
         with shown(console, folder, plan):
             if config.engine == "flower":
                 run_flower(folder, version("fedmotion"))
@@ -147,6 +145,11 @@ def _run(
     return run
 
 
+def _finished(folder: Path, plan: Plan) -> bool:
+    """Whether the coordinator said that all rounds are done; a crash may come just before it does."""
+    return (folder / OUTCOME).exists() and read_json(folder / OUTCOME)["rounds"] == plan.rounds
+
+
 def _require_rounds(folder: Path) -> None:
     """Raise what stopped a run that has no model to show for it."""
     outcome = read_json(folder / OUTCOME)
@@ -155,7 +158,7 @@ def _require_rounds(folder: Path) -> None:
     if outcome["rounds"] > 0 or outcome["stopped"] is None:
         return
     if set(refusals) <= {RefusalCode.UNAVAILABLE.value}:
-        raise FedmotionError(f"the run stopped: {outcome['stopped']} ({codes}); see {folder / 'site.log'}")
+        raise FedmotionError(f"the run stopped: {outcome['stopped']} ({codes}); see {folder / LOG}")
     code = RefusalCode(max(refusals, key=lambda name: refusals[name]))
     way_out = "; raise --site-budget or lower --epsilon" if code is RefusalCode.BUDGET_EXHAUSTED else ""
     raise Refusal(code, f"the run stopped: {outcome['stopped']} ({codes}){way_out}")

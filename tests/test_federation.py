@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from server.checkpoint import FILE, Checkpoint
-from server.rounds import METRICS
+from server.rounds import METRICS, OUTCOME
 from simulations.run import Request, simulate
 
 SMALL = {"people": 48, "sites": 2, "rounds": 2, "public_people": 100, "test_mode": True}
@@ -74,3 +74,13 @@ def test_the_other_forms_of_a_round_run_and_are_charged_for_every_step(
     assert [event["count"] for event in described["privacy"]["events"]] == [2 * steps]
     assert described["privacy"]["trust"] == options.get("trust", "local")
     assert described["privacy"]["epsilon_spent"] <= 8.0
+
+
+def test_a_crash_between_the_last_round_and_its_outcome_is_resumed_without_another_charge(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "run"
+    before = run(out)
+    (out / OUTCOME).unlink()
+    after = simulate(Request(source=None, flags={}, out=out, resume=True), Console(quiet=True))
+    assert after == before
