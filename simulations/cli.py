@@ -134,7 +134,8 @@ def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
     console.print(
         f"Fréchet distance to held-out people (lower is better; not released): {shown}"
         if shown
-        else run["quality"]["note"]
+        else run["quality"]["note"],
+        soft_wrap=True,
     )
     console.print("open:")
     for name in ("report.html", "samples/index.html", RUN, "metrics.jsonl"):

@@ -51,7 +51,7 @@ class DPSGD(GradientMethod):
     learning_rate: float = _option(2e-2, 1e-7, 1.0)
     local_rate: float = _option(0.1, 1e-7, 1e3)
     ema: float = _option(0.95, 0.0, 0.99999)
-    label_dropout: float = _option(0.0, 0.0, 0.9)
+    label_dropout: float = _option(0.1, 0.0, 0.9)
     P_mean: float = _option(0.0, -5.0, 5.0)
     P_std: float = _option(1.2, 0.01, 5.0)
     total_rounds: int = _option(200, 1, 10_000_000)
