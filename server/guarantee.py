@@ -19,8 +19,6 @@ _UNITS = {
 _TRUST = {
     "local": "local: every site adds the full noise before anything leaves it. "
     "The claim holds against everyone, the server included.",
-    "secagg": "secagg: every site adds a share of the noise and masks the result. The server sees only the "
-    "sum; the claim holds while no more sites than declared collude with it.",
     "central": "central: a trusted server adds the noise. In simulation only, as a reference: "
     "the server would see what each site computed.",
 }
