@@ -14,7 +14,7 @@ Run = Mapping[str, Any]
 
 _UNITS = {
     "user": "one person with all of that person's recordings, at all sites",
-    "record": "one recording; a person with several recordings is protected less than this",
+    "record": "one record; a person with several records is protected less than this",
 }
 _TRUST = {
     "local": "local: every site adds the full noise before anything leaves it. "
@@ -68,7 +68,11 @@ def guarantee_section(run: Run) -> str:
         return _warning(run)
     privacy = run["privacy"]
     epsilon, unit = finite_or_infinite(privacy.get("epsilon_spent")), str(privacy.get("unit", "?"))
-    whose = escape({"user": "any one person", "record": "any one recording"}.get(unit, f"any one {unit}"))
+    whose = escape(
+        {"user": "any one person", "record": f"any {run.get('record', 'one recording')}"}.get(
+            unit, f"any one {unit}"
+        )
+    )
     factor = f"e<sup>ε</sup> = {math.exp(min(epsilon, 700.0)):.3g}"
     words = (
         "Seeing the model, its motions and every number the sites released changes the odds of any guess "
@@ -113,10 +117,9 @@ def _warning(run: Run) -> str:
 
 
 def budget_section(run: Run, metrics: Sequence[Mapping[str, Any]]) -> str:
-    """Epsilon after each round, if it is a claim, and how long the rounds took."""
+    """Epsilon after each round, if it is a claim, and how many rounds there were."""
     rounds = [row for row in metrics if "round" in row]
-    seconds = sum(float(row.get("seconds", 0.0)) for row in rounds)
-    took = f"{len(rounds)} rounds took {number(round(seconds, 1))} s." if rounds else "No round was recorded."
+    took = f"{len(rounds)} rounds." if rounds else "No round was recorded."
     spent = [(int(row["round"]), finite_or_infinite(row.get("epsilon"))) for row in rounds]
     spent = [(r, epsilon) for r, epsilon in spent if math.isfinite(epsilon)]
     if not has_guarantee(run):

@@ -179,7 +179,7 @@ def _sites(run: Run) -> str:
     content = table(("Site", "Declared population", "ε spent"), rows)
     if len(sites) > _MANY_SITES:
         content = f"<details><summary>All {len(sites)} sites</summary>{content}</details>"
-    note = "Populations are declared by the sites, not counted: counts never leave a site."
+    note = "Populations are public: declared, or in a simulation without a declaration, counted."
     if claimed:
         note += f" ε: {terms(run)}."
     return card("Sites", f'{content}<p class="muted small">{note}</p>')
@@ -189,8 +189,8 @@ def _repeat(run: Run) -> str:
     text = (
         "The seed fixes what is public: initial weights, public corpus, partition. Outside test mode, "
         "sampling and noise come from the operating system: a repeat follows the same plan at its price, "
-        "and its numbers differ a little. <code>run.json</code> beside this file holds the settings; "
-        "<code>fedmotion ledger verify</code> checks what each site was charged."
+        "and its numbers differ a little. Give the same data and people as well: "
+        "<code>simulation.json</code> beside this file holds every setting."
     )
     return card("How to repeat this run", f"<pre>{escape(_command(run))}</pre><p>{text}</p>")
 
