@@ -177,7 +177,7 @@ def test_records_and_a_central_server_are_labelled_everywhere(
     assert (told["privacy"]["unit"], told["privacy"]["trust"]) == ("record", "central")
     assert {(row["unit"], row["trust"]) for row in rows(out)} == {("record", "central")}
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "any one recording" in page and "any one person" not in page
+    assert "any one motion" in page and "any one person" not in page
 
 
 def test_test_mode_is_labelled_and_repeats(settings: Path, tmp_path: Path) -> None:
