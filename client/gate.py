@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,13 +19,15 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from client.clipping import Chunking, clipped_sum, per_unit_gradients
-from client.exactness import unmoved
+from client.clipping.bound import Contributions, clipped_sum
+from client.clipping.choice import Chosen, choose
+from client.clipping.step import Examples, Step
 from client.ledger import Charge, Ledger
 from client.mechanism import SampledGaussian
 from client.policy import SitePolicy
+from client.speed import Speed
 from client.users import Users
-from common.errors import FedmotionError, Refusal, RefusalCode
+from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.generator.codec import Codec
 from common.generator.generator import load_codec
 from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
@@ -48,14 +50,6 @@ class Gate(Protocol):
         """Answer one round of an accepted plan, or raise Refusal."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """Settings that change time and memory only."""
-
-    device: str = "cpu"
-    chunking: Chunking = field(default_factory=Chunking)
-
-
 @dataclass(frozen=True, eq=False)
 class _Open:
     """An accepted plan, ready to compute with."""
@@ -63,7 +57,7 @@ class _Open:
     plan: Plan
     method: GradientMethod
     codec: Codec
-    chunking: Chunking
+    chosen: Chosen
 
 
 class LocalGate:
@@ -97,8 +91,8 @@ class LocalGate:
         if digest_arrays(arrays) != plan.arrays_digest:
             raise Refusal(RefusalCode.MALFORMED, "the arrays are not those that the plan names")
         self._policy.admit(plan)
-        _open(plan, arrays)
         with self._one_at_a_time:
+            self._opened = {plan.digest(): _open(plan, arrays, self._speed)}
             self._ledger.reserve(plan, save(dict(arrays)))
         return Acceptance(
             site=self._ledger.site,
@@ -148,8 +142,7 @@ class LocalGate:
     def _accepted(self, digest: str) -> _Open:
         if digest not in self._opened:
             plan, arrays = self._ledger.plan(digest)
-            opened = _open(plan, load(arrays))
-            self._opened = {digest: replace(opened, chunking=_chunking(opened, self._speed))}
+            self._opened = {digest: _open(plan, load(arrays), self._speed)}
         return self._opened[digest]
 
     @staticmethod
@@ -188,7 +181,8 @@ class LocalGate:
             total += noised / plan.steps_per_round
             if step + 1 < plan.steps_per_round:
                 mean = noised / (plan.sampling_rate * self._declared_population)
-                parameters = method.local_step(parameters, mean.to(torch.float32))
+                gradient, _ = plan.split(mean.to(torch.float32))
+                parameters = method.local_step(parameters, gradient)
         return total.to(torch.float32)
 
     def _clipped_sum(
@@ -200,19 +194,17 @@ class LocalGate:
         round: int,
         step: int,
     ) -> Vector:
-        plan, method, device = opened.plan, opened.method, self._speed.device
-        placed = {name: value.to(device) for name, value in parameters.items()}
-        gradients = per_unit_gradients(method, placed)
+        plan, method, chosen, device = opened.plan, opened.method, opened.chosen, self._speed.device
+        placed = _placed(parameters, device)
         key = mechanism.person_key(round, step)
 
-        def rows(units: Sequence[int]) -> Tensor:
+        def compute(units: Sequence[int]) -> Contributions:
             rng = mechanism.persons(key, [users.names[unit] for unit in units])
             batch = users.batch(units, method.motions, rng, plan.digest())
-            examples = method.examples(batch, rng)
-            return gradients({name: value.to(device) for name, value in examples.items()})
+            return chosen.compute(placed, _placed(method.examples(batch, rng), device))
 
         drawn = mechanism.sample(len(users), round, step)
-        return clipped_sum(rows, drawn, plan.dimension, plan.clip_norm, opened.chunking)
+        return clipped_sum(compute, drawn, plan.dimension, plan.clip_norm, chosen.width, device)
 
     def _loaded(self, opened: _Open) -> Users:
         if self._users is None:
@@ -225,39 +217,48 @@ class LocalGate:
         return self._users
 
 
-def _open(plan: Plan, arrays: Mapping[str, Tensor]) -> _Open:
+def _open(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> _Open:
     """Build what the plan names from the site's own code; raises Refusal(MALFORMED) if it does not fit."""
     try:
         codec = load_codec(arrays, plan.codec)
         if codec.labels != plan.labels or not 1 <= codec.latent <= _MOST_LATENT:
             raise ValueError("the codec has other labels, or no latent of a usable length")
         method = build(plan.method, plan.options, codec)
-        dimension = method.dimension
+        dimension = plan.dimension_of(method.dimension)
     except _UNFIT as error:
         raise Refusal(RefusalCode.MALFORMED, f"the plan's method or codec does not build: {error}") from None
     if not isinstance(method, GradientMethod):
         raise Refusal(RefusalCode.POLICY, f"this gate does not compute {plan.method}")
     if dimension != plan.dimension:
         raise Refusal(RefusalCode.MALFORMED, "the plan's dimension is not the method's")
-    return _Open(plan=plan, method=method, codec=codec, chunking=Chunking(units=1))
+    return _chosen(plan, method, codec, speed)
 
 
-def _chunking(opened: _Open, speed: Speed) -> Chunking:
-    """As many units at once as `speed` says, if on public probes each keeps its bits; else one."""
-    method, width = opened.method, speed.chunking.units
+def _chosen(plan: Plan, method: GradientMethod, codec: Codec, speed: Speed) -> _Open:
+    """The engine for `plan`, tried on public probes: made-up people and random parameters."""
     random = torch.Generator().manual_seed(0)
-    shapes = method.parameters(method.init(0))
     parameters = {
-        name: (torch.randn(value.shape, generator=random) / max(1, value.shape[-1]) ** 0.5).to(speed.device)
-        for name, value in shapes.items()
+        name: torch.randn(value.shape, generator=random) / max(1, value.shape[-1]) ** 0.5
+        for name, value in method.parameters(method.init(0)).items()
     }
-    latents = torch.randn(width, method.motions, opened.codec.latent, generator=random)
-    labels = torch.randint(len(opened.plan.labels) + 1, (width, method.motions), generator=random)
-    gradients = per_unit_gradients(method, parameters)
+    step = Step(method, Layout.of(parameters), plan.loss_weight)
 
-    def rows(places: Tensor) -> Tensor:
-        batch = UserBatch(latents[places], labels[places], torch.ones(width, method.motions).bool())
-        examples = method.examples(batch, PersonRandom(bytes(32), [str(u) for u in places.tolist()]))
-        return gradients({name: value.to(speed.device) for name, value in examples.items()})
+    def probe(units: int) -> Examples:
+        batch = UserBatch(
+            latents=torch.randn(units, method.motions, codec.latent, generator=random),
+            labels=torch.randint(len(plan.labels) + 1, (units, method.motions), generator=random),
+            mask=torch.ones(units, method.motions, dtype=torch.bool),
+        )
+        return _placed(
+            method.examples(batch, PersonRandom(bytes(32), [str(u) for u in range(units)])), speed.device
+        )
 
-    return speed.chunking if unmoved(rows, width) else Chunking(units=1)
+    try:
+        chosen = choose(step, _placed(parameters, speed.device), probe, speed)
+    except InputError as error:
+        raise Refusal(RefusalCode.UNAVAILABLE, str(error)) from None
+    return _Open(plan=plan, method=method, codec=codec, chosen=chosen)
+
+
+def _placed(tensors: Mapping[str, Tensor], device: str) -> dict[str, Tensor]:
+    return {name: value.to(device) for name, value in tensors.items()}

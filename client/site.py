@@ -10,9 +10,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.datasets import DataOptions, DataSet, open_data_set
-from client.gate import LocalGate, Speed
+from client.gate import LocalGate
 from client.ledger import Budget, Ledger
 from client.policy import SitePolicy
+from client.speed import Engine, Precision, Speed
 from client.users import Share, Users, load_users
 from common.errors import InputError
 from common.noise import Source
@@ -48,6 +49,26 @@ class BudgetTable(_Table):
     delta: float = Field(gt=0, lt=1)
 
 
+class SpeedTable(_Table):
+    """How fast and with what: `memory` in MiB bounds what the people computed at once take."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: Engine = "auto"
+    units: int = Field(default=16, ge=1, le=4096)
+    memory: int = Field(default=1024, ge=16)
+    precision: Precision = "float32"
+
+    def speed(self) -> Speed:
+        """These settings with the device found; raises InputError where it is missing."""
+        return Speed(
+            device=resolve_device(self.device),
+            engine=self.engine,
+            units=self.units,
+            memory=self.memory * 2**20,
+            precision=self.precision,
+        )
+
+
 class SiteFile(_Table):
     """SITE.toml. `test_seed` switches on the explicit test mode, which carries no guarantee."""
 
@@ -57,10 +78,10 @@ class SiteFile(_Table):
     trust: tuple[Trust, ...] = ("local",)
     methods: tuple[str, ...]
     declared_population: int = Field(ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     budget: BudgetTable
     data: DataTable = DataTable()
     share: ShareTable = ShareTable()
+    speed: SpeedTable = SpeedTable()
     test_seed: int | None = None
 
     @classmethod
@@ -98,7 +119,7 @@ class SiteFile(_Table):
             declared_population=self.declared_population,
             people=lambda: self.users(data),
             source=Source(self.test_seed),
-            speed=Speed(device=resolve_device(self.device)),
+            speed=self.speed.speed(),
         )
 
 

@@ -61,8 +61,10 @@ class Plan:
     `noise_multiplier` z gives noise of standard deviation z C in every coordinate of
     every noised step. `options` are the method's hyper-parameters; `codec` describes the public
     codec and `arrays_digest` names its arrays, which travel with the plan; `labels`
-    is the declared vocabulary. The ranges keep every number well inside what a double
-    and the accountant can hold, so that a hostile plan fails here and nowhere later.
+    is the declared vocabulary. `loss_weight` above 0 adds the weighted loss as a last
+    coordinate, which is clipped, noised and charged with the gradient. The ranges keep every
+    number well inside what a double and the accountant can hold, so that a hostile plan
+    fails here and nowhere later.
     """
 
     run_id: str
@@ -80,6 +82,7 @@ class Plan:
     codec: Mapping[str, Any]
     arrays_digest: str
     labels: tuple[str, ...]
+    loss_weight: float = 0.0
 
     def __post_init__(self) -> None:
         z, steps, labels = self.noise_multiplier, self.rounds * self.steps_per_round, len(self.labels)
@@ -88,6 +91,8 @@ class Plan:
         _require("noise_multiplier", z, z == 0 or 1e-3 <= z <= 1e6, "0, or from 1e-3 to 1e6")
         _require("sampling_rate", self.sampling_rate, 1e-6 <= self.sampling_rate <= 1, "from 1e-6 to 1")
         _require("delta", self.delta, 1e-12 <= self.delta < 1, "at least 1e-12 and below 1")
+        weight = self.loss_weight
+        _require("loss_weight", weight, weight == 0 or 1e-9 <= weight <= 1e6, "0, or from 1e-9 to 1e6")
         _require("rounds", self.rounds, self.rounds >= 1, "1 or more")
         _require("dimension", self.dimension, 1 <= self.dimension <= MOST_VALUES, f"1 to {MOST_VALUES}")
         _require("steps_per_round", self.steps_per_round, self.steps_per_round >= 1, "1 or more")
@@ -105,6 +110,16 @@ class Plan:
     def noise_std(self) -> float:
         """Standard deviation of the noise in each coordinate of one noised sum."""
         return self.noise_multiplier * self.clip_norm
+
+    def dimension_of(self, gradient: int) -> int:
+        """Length of a contribution whose gradient has `gradient` values."""
+        return gradient + (self.loss_weight > 0)
+
+    def split(self, mean: Vector) -> tuple[Vector, float | None]:
+        """A mean contribution as the gradient and the noised mean loss, where that is asked for."""
+        if self.loss_weight == 0:
+            return mean, None
+        return mean[:-1], float(mean[-1]) / self.loss_weight
 
     def event(self) -> PrivacyEvent:
         """What one round costs a unit at a site."""

@@ -129,9 +129,11 @@ class _Rounds:
             total = self._ask(round)
             if not total.sites:
                 return f"no site answered round {round}"
-            state = self._method.update(self.checkpoint.state, total.mean(plan, self._source, round))
+            gradient, loss = plan.split(total.mean(plan, self._source, round))
+            state = self._method.update(self.checkpoint.state, gradient)
             self.checkpoint = Checkpoint(plan, self.checkpoint.codec_arrays, state)
-            append_row(self._folder / METRICS, metrics_row(plan, round, len(total.sites), claim))
+            row = metrics_row(plan, round, len(total.sites), claim)
+            append_row(self._folder / METRICS, row if loss is None else {**row, "loss": loss})
             self.checkpoint.save(self._folder, self._key)
         return None
 

@@ -68,6 +68,10 @@ def simulate(
     ] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV with columns file, person, label.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    clipping: Annotated[
+        str | None,
+        typer.Option(help="Per-person gradients by auto, keep, ghost, vmap, loop or opacus."),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave unreadable files out, and say which.")
     ] = False,
@@ -90,7 +94,7 @@ def simulate(
         "epsilon": epsilon, "delta": delta, "site_budget": site_budget, "method": method, "trust": trust,
         "unit": unit, "engine": engine, "holdout": holdout, "site_column": site_column,
         "person_pattern": person_pattern, "manifest": manifest and str(manifest), "device": device,
-        "skip_bad": skip_bad or None, "seed": seed, "test_mode": test_mode or None,
+        "clipping": clipping, "skip_bad": skip_bad or None, "seed": seed, "test_mode": test_mode or None,
     }  # fmt: skip
     flags = {key: value for key, value in given.items() if value is not None}
     console = Console(quiet=as_json, highlight=False)

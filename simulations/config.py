@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from client.speed import Engine, Precision
 from common.errors import InputError
 from common.query import Trust, Unit
 from common.validation import one_line
@@ -40,7 +41,9 @@ class Simulation(BaseModel):
     and give a budget. `delta`: by default
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
     the run's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
-    the method. `test_mode` seeds sampling and noise and carries no guarantee.
+    the method. `clipping` is the engine of per-person gradients; `loss_curve` adds the loss to
+    what is clipped, noised and charged, and so to `metrics.jsonl`. `test_mode` seeds sampling
+    and noise and carries no guarantee.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -73,6 +76,9 @@ class Simulation(BaseModel):
     sensor_device: Literal["sw", "sp"] = "sw"
     skip_bad: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    clipping: Engine = "auto"
+    precision: Precision = "float32"
+    loss_curve: bool = False
     seed: int = Field(default=0, ge=0, lt=2**63)
     test_mode: bool = False
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from client.datasets import DataOptions, DataSet, open_data_set
-from client.site import BudgetTable, DataTable, ShareTable, SiteFile, resolve_device
+from client.site import BudgetTable, DataTable, ShareTable, SiteFile, SpeedTable, resolve_device
 from client.users import Users
 from common.accounting import calibrate, epsilon
 from common.errors import InputError, Refusal
@@ -37,6 +37,7 @@ from simulations.partition import Deal, deal, trained
 
 DEFAULT_PEOPLE = 2000
 _PATIENCE = 600.0
+_LOSS_SHARE = 0.1  # a loss of 1 then takes a tenth of the clip norm
 LOCK = ".simulation.lock"
 """Held by the simulation's process for as long as it lives."""
 _PUBLIC_SEED = 1_000_003  # apart from any private population's seed
@@ -185,7 +186,7 @@ def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
         run_id=f"test-{config.seed}" if config.test_mode else uuid.uuid4().hex,
         method=config.method,
         options=options_of(method),
-        dimension=method.dimension,
+        dimension=method.dimension + config.loss_curve,
         clip_norm=config.clip_norm,
         noise_multiplier=calibrate(config.epsilon, delta, config.sampling_rate, steps),
         sampling_rate=config.sampling_rate,
@@ -197,6 +198,7 @@ def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
         arrays_digest=digest_arrays(codec.arrays()),
         labels=codec.labels,
         codec=codec.description(),
+        loss_weight=_LOSS_SHARE * config.clip_norm if config.loss_curve else 0.0,
     )
 
 
@@ -219,10 +221,10 @@ def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units:
         trust=("local", "central"),
         methods=(config.method,),
         declared_population=max(1, round(units * site.proportion)),
-        device=config.device,
         budget=BudgetTable(epsilon=budget, delta=plan.delta),
         data=DataTable(path=config.data, options=data_options(config)),
         share=ShareTable(**vars(site.share)),
+        speed=SpeedTable(device=config.device, engine=config.clipping, precision=config.precision),
         test_seed=config.seed if config.test_mode else None,
     )
     path = folder / "sites" / f"{site.name}.toml"

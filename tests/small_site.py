@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from client.clipping import Chunking
-from client.gate import LocalGate, Speed
+from client.gate import LocalGate
 from client.ledger import Budget, Ledger
 from client.policy import SitePolicy
+from client.speed import Speed
 from client.users import Users
 from common.generator.sensor_codec import SensorCodec
 from common.method import GradientMethod, PublicState, digest_arrays
@@ -110,5 +110,5 @@ def make_gate(
         declared_population=POPULATION,
         people=(lambda: people) if isinstance(people, Users) else people,
         source=Source(seed),
-        speed=Speed(chunking=Chunking(units=units)),
+        speed=Speed(units=units),
     )

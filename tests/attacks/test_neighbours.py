@@ -13,7 +13,8 @@ import torch
 from dp_accounting.pld import privacy_loss_distribution as pld
 from torch import Tensor
 
-from client.clipping import Chunking, clipped_sum, per_unit_gradients
+from client.clipping.bound import Rows, clipped_sum
+from client.clipping.keep import Keep
 from client.mechanism import SampledGaussian
 from common.noise import Source
 from common.query import Plan
@@ -79,28 +80,25 @@ def test_under_sampling_one_person_changes_the_sum_by_at_most_c(tmp_path: Path) 
 def test_control_without_the_clip_one_person_changes_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.clipping.clip_rows", lambda rows, clip_norm: rows.to(torch.float64))
+    monkeypatch.setattr("client.clipping.bound.clip_factors", lambda norms, clip_norm: torch.ones_like(norms))
     plan = make_plan(sampling_rate=1.0, clip_norm=C)
     assert max(changes(pre_noise_sums(tmp_path, plan, neighbours(10)))) > 2 * C
 
 
-def folded(method: Any, parameters: Any) -> Any:
+class Hashed(Keep):
     """Gradients of a model that a malicious server built to amplify the last bits: here, their hash."""
-    plain = per_unit_gradients(method, parameters)
 
-    def rows(examples: Any) -> Tensor:
-        found = plain(examples)
+    def __call__(self, parameters: Any, examples: Any) -> Rows:
+        found = super().__call__(parameters, examples).rows()
         odd = found.contiguous().view(torch.int32).sum(dim=1, keepdim=True) % 2
-        return torch.where(odd == 0, torch.ones_like(found), -torch.ones_like(found))
-
-    return rows
+        return Rows([torch.where(odd == 0, torch.ones_like(found), -torch.ones_like(found))])
 
 
 def test_a_model_that_amplifies_last_bits_still_tells_one_person_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Matrix kernels give some shapes other bits at other places; then units are computed alone."""
-    monkeypatch.setattr("client.gate.per_unit_gradients", folded)
+    hashed(monkeypatch)
     crowd = {f"{i}": 1 + i % 3 for i in range(40)}
     for options in ({}, ODD):
         plan = make_plan(sampling_rate=1.0, clip_norm=C, options=options)
@@ -108,11 +106,16 @@ def test_a_model_that_amplifies_last_bits_still_tells_one_person_only(
         assert max(changes(sums)) <= C
 
 
+def hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.clipping.choice.Keep", Hashed)
+    monkeypatch.setattr("client.clipping.choice._agrees", lambda *_: True)
+
+
 def test_control_with_chunks_where_places_matter_it_moves_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.gate.per_unit_gradients", folded)
-    monkeypatch.setattr("client.gate.unmoved", lambda rows, width: True)
+    hashed(monkeypatch)
+    monkeypatch.setattr("client.clipping.choice.unmoved", lambda rows, width: True)
     crowd = {f"{i}": 1 + i % 3 for i in range(40)}
     plan = make_plan(sampling_rate=1.0, clip_norm=C, options=ODD)
     sums = pre_noise_sums(tmp_path, plan, [crowd, {"new": 2} | crowd])
@@ -141,7 +144,7 @@ def world(source: Source, plan: Plan, value: float) -> Any:
         for _ in range(DRAWS):
             drawn = mechanism.sample(people, 1, 0)
             clipped = clipped_sum(
-                lambda units: row.expand(len(units), 1), drawn, 1, plan.clip_norm, Chunking(units=1)
+                lambda units: Rows([row.expand(len(units), 1)]), drawn, 1, plan.clip_norm, 1
             )
             found.append(float(clipped + mechanism.noise(1, 0)))
         return np.array(found)
@@ -170,7 +173,9 @@ def test_control_a_weakened_mechanism_is_told_apart(sabotage: str, monkeypatch: 
     elif sabotage == "no noise":
         monkeypatch.setattr(SampledGaussian, "noise", lambda *a: real(*a) * 0)
     elif sabotage == "no clip":
-        monkeypatch.setattr("client.clipping.clip_rows", lambda rows, clip_norm: rows.to(torch.float64))
+        monkeypatch.setattr(
+            "client.clipping.bound.clip_factors", lambda norms, clip_norm: torch.ones_like(norms)
+        )
     else:
         source = Source(1)
         monkeypatch.setattr(SampledGaussian, "sample", lambda self, units, *a: list(range(units)))

@@ -1,0 +1,130 @@
+"""Which engine computes a plan's contributions, how many units at once: decided on public probes.
+
+None of this can change a guarantee: the bound in `client.clipping.bound` holds for
+whatever an engine returns. What is checked here is that it returns the gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from client.clipping.direct import looped, mapped
+from client.clipping.fold import UnfoldedError
+from client.clipping.ghost import Ghost
+from client.clipping.keep import Keep
+from client.clipping.opacus_engine import PerSample
+from client.clipping.step import Examples, PerUnit, Step
+from client.exactness import unmoved
+from client.speed import Engine, Speed
+from common.errors import InputError
+
+_AUTOMATIC: Final[tuple[Engine, ...]] = ("keep", "vmap", "loop")
+_TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 0.1}
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """An engine with the number of units that it computes at once."""
+
+    engine: Engine
+    compute: PerUnit
+    width: int
+
+
+Probe = Callable[[int], Examples]
+"""A number of public, made-up units to their examples."""
+
+
+def choose(step: Step, parameters: Mapping[str, Tensor], probe: Probe, speed: Speed) -> Chosen:
+    """The engine that `speed` asks for, or the first that agrees with a plain backward pass for each unit.
+
+    Units are computed together where each keeps its bits wherever it stands, else singly.
+    Raises InputError where the engine asked for by name does not agree.
+    """
+    width = max(1, min(speed.units, speed.memory // _bytes_per_unit(step, parameters, probe(1))))
+    for engine in _AUTOMATIC if speed.engine == "auto" else (speed.engine,):
+        compute = _engine(engine, step, parameters, probe(2), speed)
+        if compute is not None and _agrees(compute, step, parameters, probe(width), speed):
+            return Chosen(engine, compute, _unmoved_width(compute, parameters, probe(width)))
+    raise InputError(f"engine = {speed.engine} cannot compute {step.method.name}: use engine = auto")
+
+
+def _bytes_per_unit(step: Step, parameters: Mapping[str, Tensor], example: Examples) -> int:
+    """What one unit takes: its gradient, and twice what a backward pass keeps."""
+    kept = {id(value): value.nbytes for value in example.values()}
+
+    def pack(value: Tensor) -> Tensor:
+        kept[value.data_ptr()] = value.nbytes
+        return value
+
+    values = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        step.method.loss(values, example)
+    shared = {value.data_ptr() for value in parameters.values()}
+    activations = sum(size for place, size in kept.items() if place not in shared)
+    return 2 * activations + step.dimension * next(iter(parameters.values())).element_size()
+
+
+def _engine(
+    engine: Engine, step: Step, parameters: Mapping[str, Tensor], examples: Examples, speed: Speed
+) -> PerUnit | None:
+    autocast = speed.precision == "bfloat16"
+    if engine in ("keep", "ghost"):
+        rest = _without_rule(step, parameters, examples, autocast)
+        if rest == frozenset(parameters):
+            return None
+        return (Keep if engine == "keep" else Ghost)(step, rest, autocast)
+    if engine == "opacus":
+        return PerSample(step)
+    return partial(mapped if engine == "vmap" else looped, step)
+
+
+def _without_rule(
+    step: Step, parameters: Mapping[str, Tensor], examples: Examples, autocast: bool
+) -> frozenset[str]:
+    """The parameters that some operation uses for which there is no rule."""
+    rest: frozenset[str] = frozenset()
+    while rest != frozenset(parameters):
+        try:
+            Keep(step, rest, autocast)(parameters, examples)
+        except UnfoldedError as found:
+            rest |= frozenset(found.names)
+        except Exception:
+            return frozenset(parameters)
+        else:
+            break
+    return rest
+
+
+def _agrees(
+    compute: PerUnit, step: Step, parameters: Mapping[str, Tensor], examples: Examples, speed: Speed
+) -> bool:
+    """Whether `compute` gives the first and the last unit the gradient of its own loss."""
+    units = len(next(iter(examples.values())))
+    dtype = torch.bfloat16 if speed.precision == "bfloat16" else next(iter(parameters.values())).dtype
+    try:
+        found = compute(parameters, examples).rows()
+    except Exception:
+        return False
+    for unit in {0, units - 1}:
+        alone = looped(step, parameters, {name: part[unit : unit + 1] for name, part in examples.items()})
+        expected = alone.rows()[0]
+        if not bool((found[unit] - expected).norm() <= _TOLERANCE[dtype] * expected.norm()):
+            return False
+    return True
+
+
+def _unmoved_width(compute: PerUnit, parameters: Mapping[str, Tensor], examples: Examples) -> int:
+    """All units of `examples` at once where each keeps its bits in every place, else one."""
+    width = len(next(iter(examples.values())))
+
+    def rows(places: Tensor) -> Tensor:
+        return compute(parameters, {name: part[places] for name, part in examples.items()}).rows()
+
+    return width if unmoved(rows, width) else 1

@@ -1,0 +1,92 @@
+"""Book-keeping with every unit's gradient written out: the default engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from client.clipping.bound import Rows
+from client.clipping.direct import mapped_gradients, weighted
+from client.clipping.fold import Fold, Sink
+from client.clipping.step import Examples, Step
+
+
+class Written:
+    """Per-unit gradients by parameter, `[units, values]`, in buffers that every chunk uses again.
+
+    So memory is not asked for anew, which for large networks costs as much as the arithmetic.
+    """
+
+    def __init__(self, step: Step, units: int, like: Tensor) -> None:
+        self._step = step
+        self._parts = {
+            name: like.new_empty(units, place.stop - place.start) for name, place in step.places.items()
+        }
+        self._begun: set[str] = set()
+
+    def outer(self, name: str, left: Tensor, right: Tensor) -> None:
+        part, right = self._parts[name], right.to(left.dtype)
+        if name in self._begun or left.dtype != part.dtype:
+            self.add(name, torch.bmm(left.mT, right))
+        else:
+            torch.bmm(left.mT, right, out=part.view(-1, left.shape[2], right.shape[2]))
+            self._begun.add(name)
+
+    def add(self, name: str, gradient: Tensor) -> None:
+        part, value = self._parts[name], gradient.flatten(start_dim=1)
+        if name in self._begun:
+            part += value
+        else:
+            part.copy_(value)
+            self._begun.add(name)
+
+    def finish(self, losses: Tensor) -> Rows:
+        """What was written, in the layout's order; a parameter that no loss depends on has gradient zero."""
+        for name in self._parts.keys() - self._begun:
+            self._parts[name].zero_()
+        self._begun.clear()
+        return Rows([*self._parts.values(), *weighted(self._step, losses)])
+
+
+class Keep:
+    """Per-unit gradients by book-keeping; parameters in `rest` by vmap."""
+
+    def __init__(self, step: Step, rest: frozenset[str] = frozenset(), autocast: bool = False) -> None:
+        self._step = step
+        self._rest = rest
+        self._autocast = autocast
+        self._written: dict[tuple[int, torch.dtype, torch.device], Written] = {}
+
+    def __call__(self, parameters: Mapping[str, Tensor], examples: Examples) -> Rows:
+        units, like = len(next(iter(examples.values()))), parameters[self._step.layout.names[0]]
+        key = (units, like.dtype, like.device)
+        if key not in self._written:
+            self._written = {key: Written(self._step, units, like)}
+        sink = self._written[key]
+        return sink.finish(backward(self._step, parameters, examples, sink, self._rest, self._autocast))
+
+
+def backward(
+    step: Step,
+    parameters: Mapping[str, Tensor],
+    examples: Examples,
+    sink: Sink,
+    rest: frozenset[str],
+    autocast: bool,
+) -> Tensor:
+    """One forward and backward pass that fills `sink`; the losses `[units]`."""
+    fixed = {name: value.detach() for name, value in parameters.items()}
+    folded = {name: value for name, value in fixed.items() if name not in rest}
+    device = next(iter(fixed.values())).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=autocast):
+        with Fold(folded, len(next(iter(examples.values()))), sink):
+            losses = step.method.loss(fixed, examples)
+        if losses.requires_grad:
+            losses.sum().backward()
+        if rest:
+            moving = {name: fixed[name] for name in rest}
+            for name, gradient in mapped_gradients(step, moving, folded, examples)[0].items():
+                sink.add(name, gradient)
+    return losses.detach()

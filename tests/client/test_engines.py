@@ -1,0 +1,168 @@
+"""Every engine gives each person the gradient of that person's own loss, for every kind of layer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from client.clipping.bound import clip_factors
+from client.clipping.choice import Chosen, choose
+from client.clipping.direct import looped, mapped
+from client.clipping.fold import Fold, UnfoldedError
+from client.clipping.ghost import Factors, Ghost
+from client.clipping.keep import Keep
+from client.clipping.opacus_engine import PerSample
+from client.clipping.step import PerUnit, Step
+from client.speed import Engine, Speed
+from common.errors import InputError
+from common.vector import Layout
+from tests.client.layers import NETWORKS, WIDTH, Layered, examples
+
+UNITS = 5
+ENGINES = ("keep", "ghost", "vmap", "opacus")
+NOT_IN_OPACUS = {"broadcast", "matmul"}
+
+
+def step_of(network: Layered, loss_weight: float = 0.0) -> tuple[Step, dict[str, Tensor]]:
+    parameters = network.parameters(network.init(1))
+    return Step(network, Layout.of(parameters), loss_weight), parameters
+
+
+def engine_of(name: str, step: Step, network: str) -> PerUnit:
+    rest = frozenset({"a"}) if network == "matmul" else frozenset()
+    if name == "keep":
+        return Keep(step, rest)
+    if name == "ghost":
+        return Ghost(step, rest)
+    if name == "opacus":
+        return PerSample(step)
+    return lambda parameters, drawn: mapped(step, parameters, drawn)
+
+
+def clipped(engine: PerUnit, step: Step, parameters: dict[str, Tensor], clip_norm: float) -> Tensor:
+    found, total = engine(parameters, examples(UNITS)), torch.zeros(step.dimension, dtype=torch.float64)
+    found.add(clip_factors(found.norms(), clip_norm), total)
+    return total
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_equals_the_loop_over_people(name: str, network: str) -> None:
+    if name == "opacus" and network in NOT_IN_OPACUS:
+        pytest.skip("Opacus has no layer for it")
+    step, parameters = step_of(NETWORKS[network], loss_weight=0.5)
+    engine = engine_of(name, step, network)
+    expected = looped(step, parameters, examples(UNITS)).rows()
+    for _ in range(2):  # the second call uses the same buffers
+        found = engine(parameters, examples(UNITS))
+        assert float((found.rows() - expected).abs().max()) <= 1e-12 * float(expected.abs().max())
+        norms = found.norms()
+        assert bool((norms >= expected.norm(dim=1) * (1 - 1e-12)).all())
+        assert bool((norms <= expected.norm(dim=1) * (1 + 1e-6)).all())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engines_clipped_sum_equals_that_of_the_loop(name: str, network: str) -> None:
+    if name == "opacus" and network in NOT_IN_OPACUS:
+        pytest.skip("Opacus has no layer for it")
+    step, parameters = step_of(NETWORKS[network])
+    rows = looped(step, parameters, examples(UNITS)).rows()
+    clip_norm = float(rows.norm(dim=1).median())
+    expected = (rows * clip_factors(rows.norm(dim=1), clip_norm)[:, None]).sum(dim=0)
+    found = clipped(engine_of(name, step, network), step, parameters, clip_norm)
+    assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_person_who_is_not_finite_leaves_everybody_elses_row_as_it_was(name: str) -> None:
+    step, parameters = step_of(NETWORKS["linear"])
+    drawn, engine = examples(UNITS), engine_of(name, step, "linear")
+    clean = engine(parameters, drawn).rows().clone()
+    drawn["x"][2, 0, 0, 0] = torch.nan
+    found = engine(parameters, drawn)
+    others = [unit for unit in range(UNITS) if unit != 2]
+    assert torch.equal(found.rows()[others], clean[others])
+    total = torch.zeros(step.dimension, dtype=torch.float64)
+    norms = found.norms()
+    assert not bool(torch.isfinite(norms[2]))
+    found.add(clip_factors(norms, 1e9), total)
+    assert torch.allclose(total, clean[others].sum(dim=0), rtol=1e-6)
+
+
+def test_auto_takes_book_keeping_and_leaves_the_rest_to_vmap() -> None:
+    for network in NETWORKS.values():
+        step, parameters = step_of(network)
+        chosen = pick(network, "auto")
+        assert chosen.engine == "keep"
+        found = chosen.compute(parameters, examples(UNITS)).rows()
+        expected = looped(step, parameters, examples(UNITS)).rows()
+        assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def pick(network: Layered, engine: Engine, memory: int = 2**30) -> Chosen:
+    step, parameters = step_of(network)
+    return choose(step, parameters, examples, Speed(engine=engine, memory=memory))
+
+
+def test_an_engine_that_leaves_a_layer_out_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a skipped layer looks like: less work, and a gradient that is not the loss's."""
+
+    def forgetful(self: Fold, output: Tensor, then: object) -> Tensor:
+        return output
+
+    monkeypatch.setattr(Fold, "watch", forgetful)
+    assert pick(NETWORKS["linear"], "auto").engine == "vmap"
+    with pytest.raises(InputError, match="engine = keep cannot compute"):
+        pick(NETWORKS["linear"], "keep")
+
+
+def test_a_loss_that_mixes_people_is_computed_one_by_one() -> None:
+    """With statistics of the whole batch, one person would move everybody's gradient."""
+
+    def mixed(p: dict[str, Tensor], x: Tensor, labels: Tensor) -> Tensor:
+        hidden = torch.nn.functional.linear(x, p["a"])
+        return hidden - hidden.mean(dim=0, keepdim=True)
+
+    network = Layered({"a": (WIDTH, WIDTH)}, mixed)  # type: ignore[arg-type]
+    assert pick(network, "auto").engine == "vmap"
+    with pytest.raises(InputError):
+        pick(network, "keep")
+
+
+def test_a_use_without_a_rule_is_refused_by_name() -> None:
+    step, parameters = step_of(NETWORKS["matmul"])
+    with pytest.raises(UnfoldedError, match="a: no rule for matmul"):
+        Keep(step)(parameters, examples(UNITS))
+
+
+def test_memory_bounds_how_many_people_are_computed_at_once() -> None:
+    assert pick(NETWORKS["linear"], "auto").width == 16
+    assert 1 <= pick(NETWORKS["linear"], "auto", memory=50_000).width < 16
+    assert pick(NETWORKS["linear"], "auto", memory=1).width == 1
+
+
+def test_bfloat16_gives_the_gradient_to_its_precision() -> None:
+    network = NETWORKS["attention"]
+    step, parameters = step_of(network)
+    narrow = {name: value.to(torch.float32) for name, value in parameters.items()}
+    drawn = examples(UNITS, torch.float32)
+    expected = looped(step, narrow, drawn).rows()
+    found = Keep(step, autocast=True)(narrow, drawn).rows()
+    assert 0 < float((found - expected).norm()) <= 0.05 * float(expected.norm())
+
+
+def test_ghost_never_reports_less_than_the_norm_of_what_cancels() -> None:
+    """In single precision the Gram matrix loses rows that cancel; its error bound keeps the norm above."""
+    step, parameters = step_of(
+        Layered({"a": (4, WIDTH)}, lambda p, x, labels: torch.nn.functional.linear(x, p["a"]))
+    )
+    drawn = examples(1)
+    drawn["mask"][:] = True
+    drawn["x"][:, 1] = -drawn["x"][:, 0]
+    found = Ghost(step)(parameters, drawn)
+    assert bool((found.norms() >= found.rows().norm(dim=1)).all())
+    left = torch.tensor([[[1e8], [1e8], [1.0]]], dtype=torch.float32)
+    right = torch.tensor([[[1.0], [-1.0], [1.0]]], dtype=torch.float32)
+    assert float(Factors(left, right).norms()) >= 1.0
