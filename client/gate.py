@@ -91,9 +91,10 @@ class LocalGate:
         if digest_arrays(arrays) != plan.arrays_digest:
             raise Refusal(RefusalCode.MALFORMED, "the arrays are not those that the plan names")
         self._policy.admit(plan)
+        opened = _open(plan, arrays, self._speed)
         with self._one_at_a_time:
-            self._opened = {plan.digest(): _open(plan, arrays, self._speed)}
             self._ledger.reserve(plan, save(dict(arrays)))
+            self._opened = {plan.digest(): opened}
         return Acceptance(
             site=self._ledger.site,
             plan_digest=plan.digest(),

@@ -54,8 +54,8 @@ class SpeedTable(_Table):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     engine: Engine = "auto"
-    units: int = Field(default=16, ge=1, le=4096)
-    memory: int = Field(default=1024, ge=16)
+    units: int = Field(default=64, ge=1, le=4096)
+    memory: int = Field(default=512, ge=16)
     precision: Precision = "float32"
 
     def speed(self) -> Speed:

@@ -20,6 +20,6 @@ class Speed:
 
     device: str = "cpu"
     engine: Engine = "auto"
-    units: int = 16
-    memory: int = 2**30
+    units: int = 64
+    memory: int = 2**29
     precision: Precision = "float32"

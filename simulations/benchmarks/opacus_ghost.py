@@ -59,5 +59,7 @@ class _OneAxis(nn.Module):
         self.layer = layer
 
     def forward(self, value: Tensor) -> Tensor:
+        if not value.is_floating_point():  # an embedding's indices
+            return self.layer(value.flatten(start_dim=1)).reshape(*value.shape, -1)  # type: ignore[no-any-return]
         found: Tensor = self.layer(value.flatten(start_dim=1, end_dim=-2))
         return found.reshape(*value.shape[:-1], found.shape[-1])

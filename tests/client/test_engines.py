@@ -138,8 +138,8 @@ def test_a_use_without_a_rule_is_refused_by_name() -> None:
 
 
 def test_memory_bounds_how_many_people_are_computed_at_once() -> None:
-    assert pick(NETWORKS["linear"], "auto").width == 16
-    assert 1 <= pick(NETWORKS["linear"], "auto", memory=50_000).width < 16
+    assert pick(NETWORKS["linear"], "auto").width == 64
+    assert 1 <= pick(NETWORKS["linear"], "auto", memory=50_000).width < 64
     assert pick(NETWORKS["linear"], "auto", memory=1).width == 1
 
 
