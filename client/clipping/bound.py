@@ -90,9 +90,11 @@ def norm_bound(part: Tensor) -> Tensor:
     part = part if part.dtype in (torch.float32, torch.float64) else part.to(torch.float32)
     width, limits = part.shape[1], torch.finfo(part.dtype)
     whole = width - width % _RUN
-    runs = torch.linalg.vector_norm(part[:, :whole].unflatten(1, (-1, _RUN)), dim=2)
-    rest = torch.linalg.vector_norm(part[:, whole:], dim=1, keepdim=True)
-    norm = torch.cat([runs, rest], dim=1).to(torch.float64).norm(dim=1)
+    norms = torch.linalg.vector_norm(part[:, whole:], dim=1, keepdim=True)
+    if whole:
+        runs = torch.linalg.vector_norm(part[:, :whole].unflatten(1, (-1, _RUN)), dim=2)
+        norms = torch.cat([runs, norms], dim=1)
+    norm = torch.linalg.vector_norm(norms.to(torch.float64), dim=1)
     bound: Tensor = norm * (1 + (_RUN + 8) * limits.eps) + (width * limits.tiny) ** 0.5
     fits = torch.isfinite(bound)
     if part.dtype == torch.float64 or bool(fits.all()):

@@ -8,7 +8,7 @@ needed (book-keeping: Bu, Wang, Zha, Karypis 2023; here over all rows of a unit 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import torch
@@ -61,7 +61,7 @@ class Fold(TorchFunctionMode):
         self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        used = tuple(self._names[id(value)] for value in _leaves((args, kwargs)) if id(value) in self._names)
+        used = tuple(_named(self._names, args)) + tuple(_named(self._names, kwargs.values()))
         if not used or getattr(func, "__self__", None) in _METADATA or func in _METADATA:
             return func(*args, **kwargs)
         if func not in _RULES:
@@ -93,16 +93,13 @@ class Fold(TorchFunctionMode):
         return output
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    """The tensors in nested arguments."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _leaves(part)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _leaves(part)
+def _named(names: Mapping[int, str], values: Iterable[Any]) -> Iterator[str]:
+    """The parameters among `values`, which may be nested in lists."""
+    for value in values:
+        if id(value) in names:
+            yield names[id(value)]
+        elif type(value) in (list, tuple):
+            yield from _named(names, value)
 
 
 def _data(fold: Fold, value: Tensor) -> Tensor:

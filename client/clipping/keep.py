@@ -12,42 +12,66 @@ from client.clipping.direct import mapped_gradients, weighted
 from client.clipping.fold import Fold, Sink
 from client.clipping.step import Examples, Step
 
+_SHARED = 2**14
+
 
 class Written:
-    """Per-unit gradients by parameter, `[units, values]`, in buffers that every chunk uses again.
+    """Per-unit gradients `[units, values]` in buffers that every chunk uses again.
 
-    So memory is not asked for anew, which for large networks costs as much as the arithmetic.
+    So memory is not asked for anew, which for large networks costs as much as the
+    arithmetic. A large parameter has a buffer of its own, into which the product is
+    written; small neighbours share one, so that each pass over them is a single call.
     """
 
     def __init__(self, step: Step, units: int, like: Tensor) -> None:
         self._step = step
-        self._parts = {
-            name: like.new_empty(units, place.stop - place.start) for name, place in step.places.items()
-        }
+        self._parts: list[Tensor] = []
+        self._places: dict[str, Tensor] = {}
+        for names in _groups(step):
+            places = [step.places[name] for name in names]
+            start = places[0].start
+            part = like.new_empty(units, places[-1].stop - start)
+            self._parts.append(part)
+            for name, place in zip(names, places, strict=True):
+                self._places[name] = part[:, place.start - start : place.stop - start]
         self._begun: set[str] = set()
 
     def outer(self, name: str, left: Tensor, right: Tensor) -> None:
-        part, right = self._parts[name], right.to(left.dtype)
-        if name in self._begun or left.dtype != part.dtype:
+        place, right = self._places[name], right.to(left.dtype)
+        if name in self._begun or left.dtype != place.dtype or not place.is_contiguous():
             self.add(name, torch.bmm(left.mT, right))
         else:
-            torch.bmm(left.mT, right, out=part.view(-1, left.shape[2], right.shape[2]))
+            torch.bmm(left.mT, right, out=place.view(-1, left.shape[2], right.shape[2]))
             self._begun.add(name)
 
     def add(self, name: str, gradient: Tensor) -> None:
-        part, value = self._parts[name], gradient.flatten(start_dim=1)
+        place, value = self._places[name], gradient.flatten(start_dim=1)
         if name in self._begun:
-            part += value
+            place += value
         else:
-            part.copy_(value)
+            place.copy_(value)
             self._begun.add(name)
 
     def finish(self, losses: Tensor) -> Rows:
         """What was written, in the layout's order; a parameter that no loss depends on has gradient zero."""
-        for name in self._parts.keys() - self._begun:
-            self._parts[name].zero_()
+        for name in self._places.keys() - self._begun:
+            self._places[name].zero_()
         self._begun.clear()
-        return Rows([*self._parts.values(), *weighted(self._step, losses)])
+        return Rows([*self._parts, *weighted(self._step, losses)])
+
+
+def _groups(step: Step) -> list[list[str]]:
+    """Neighbours in the layout that are small together, and large parameters by themselves."""
+    groups: list[list[str]] = []
+    room = 0
+    for name, place in step.places.items():
+        width = place.stop - place.start
+        if width > room:
+            groups.append([])
+            room = _SHARED
+        groups[-1].append(name)
+        room = room - width if width <= _SHARED else 0
+    return groups
 
 
 class Keep:
