@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint bench protos clean
+.PHONY: demo test lint bench bench-clipping protos clean
 
 demo: $(INSTALLED)
 	@rm -rf runs/demo
@@ -19,6 +19,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m simulations.benchmarks
+
+bench-clipping: $(INSTALLED)
+	@$(BIN)/python -m simulations.benchmarks clipping noise accounting
 
 protos: $(INSTALLED)
 	@$(BIN)/python -m grpc_tools.protoc -I. --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
