@@ -125,6 +125,7 @@ def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
         arrays_digest=plan.arrays_digest,
         labels=plan.labels,
         codec_json=json.dumps(plan.codec, sort_keys=True),
+        sites_per_person=plan.sites_per_person,
     )
     return _pack(header, arrays)
 
@@ -149,6 +150,7 @@ def decode_plan(content: RecordDict) -> tuple[Plan, dict[str, Tensor]]:
         arrays_digest=header.arrays_digest,
         labels=tuple(header.labels),
         codec=_object(header.codec_json),
+        sites_per_person=header.sites_per_person,
     )
     return plan, _arrays(content)
 

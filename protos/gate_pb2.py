@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/gate.proto\x12\x11\x66\x65\x64motion.gate.v1\"\xa3\x02\n\x04Plan\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x04\x12\x11\n\tclip_norm\x18\x05 \x01(\x01\x12\x18\n\x10noise_multiplier\x18\x06 \x01(\x01\x12\x15\n\rsampling_rate\x18\x07 \x01(\x01\x12\x0c\n\x04unit\x18\x08 \x01(\t\x12\r\n\x05trust\x18\t \x01(\t\x12\x0e\n\x06rounds\x18\n \x01(\r\x12\x17\n\x0fsteps_per_round\x18\x0b \x01(\r\x12\r\n\x05\x64\x65lta\x18\x0c \x01(\x01\x12\x15\n\rarrays_digest\x18\r \x01(\t\x12\x0e\n\x06labels\x18\x0e \x03(\t\x12\x12\n\ncodec_json\x18\x0f \x01(\t\"Q\n\x05Query\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\x12\r\n\x05round\x18\x03 \x01(\r\x12\x14\n\x0cstate_digest\x18\x04 \x01(\t\"o\n\x07Release\x12\x0c\n\x04site\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\r\n\x05round\x18\x03 \x01(\r\x12\x14\n\x0cquery_digest\x18\x04 \x01(\t\x12\x11\n\tdimension\x18\x05 \x01(\x04\x12\x0e\n\x06\x63harge\x18\x06 \x01(\x04\"J\n\x08\x41\x63\x63\x65pted\x12\x0c\n\x04site\x18\x01 \x01(\t\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\x12\x1b\n\x13\x64\x65\x63lared_population\x18\x03 \x01(\x04\"\x17\n\x07Refused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11protos/gate.proto\x12\x11\x66\x65\x64motion.gate.v1\"\xbd\x02\n\x04Plan\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x14\n\x0coptions_json\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\x04\x12\x11\n\tclip_norm\x18\x05 \x01(\x01\x12\x18\n\x10noise_multiplier\x18\x06 \x01(\x01\x12\x15\n\rsampling_rate\x18\x07 \x01(\x01\x12\x0c\n\x04unit\x18\x08 \x01(\t\x12\r\n\x05trust\x18\t \x01(\t\x12\x0e\n\x06rounds\x18\n \x01(\r\x12\x17\n\x0fsteps_per_round\x18\x0b \x01(\r\x12\r\n\x05\x64\x65lta\x18\x0c \x01(\x01\x12\x15\n\rarrays_digest\x18\r \x01(\t\x12\x0e\n\x06labels\x18\x0e \x03(\t\x12\x12\n\ncodec_json\x18\x0f \x01(\t\x12\x18\n\x10sites_per_person\x18\x10 \x01(\r\"Q\n\x05Query\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\x12\r\n\x05round\x18\x03 \x01(\r\x12\x14\n\x0cstate_digest\x18\x04 \x01(\t\"o\n\x07Release\x12\x0c\n\x04site\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\r\n\x05round\x18\x03 \x01(\r\x12\x14\n\x0cquery_digest\x18\x04 \x01(\t\x12\x11\n\tdimension\x18\x05 \x01(\x04\x12\x0e\n\x06\x63harge\x18\x06 \x01(\x04\"J\n\x08\x41\x63\x63\x65pted\x12\x0c\n\x04site\x18\x01 \x01(\t\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\x12\x1b\n\x13\x64\x65\x63lared_population\x18\x03 \x01(\x04\"\x17\n\x07Refused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.gate_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLAN']._serialized_start=41
-  _globals['_PLAN']._serialized_end=332
-  _globals['_QUERY']._serialized_start=334
-  _globals['_QUERY']._serialized_end=415
-  _globals['_RELEASE']._serialized_start=417
-  _globals['_RELEASE']._serialized_end=528
-  _globals['_ACCEPTED']._serialized_start=530
-  _globals['_ACCEPTED']._serialized_end=604
-  _globals['_REFUSED']._serialized_start=606
-  _globals['_REFUSED']._serialized_end=629
+  _globals['_PLAN']._serialized_end=358
+  _globals['_QUERY']._serialized_start=360
+  _globals['_QUERY']._serialized_end=441
+  _globals['_RELEASE']._serialized_start=443
+  _globals['_RELEASE']._serialized_end=554
+  _globals['_ACCEPTED']._serialized_start=556
+  _globals['_ACCEPTED']._serialized_end=630
+  _globals['_REFUSED']._serialized_start=632
+  _globals['_REFUSED']._serialized_end=655
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,7 @@ class Plan(_message.Message):
     ARRAYS_DIGEST_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     CODEC_JSON_FIELD_NUMBER: _builtins.int
+    SITES_PER_PERSON_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     method: _builtins.str
     options_json: _builtins.str
@@ -65,6 +66,8 @@ class Plan(_message.Message):
     """digest of the public arrays that the plan starts from"""
     codec_json: _builtins.str
     """description of the public codec whose arrays travel with the plan"""
+    sites_per_person: _builtins.int
+    """at how many sites one person may be at most"""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """the declared vocabulary"""
@@ -87,10 +90,11 @@ class Plan(_message.Message):
         arrays_digest: _builtins.str = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
         codec_json: _builtins.str = ...,
+        sites_per_person: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "steps_per_round", b"steps_per_round", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
