@@ -186,7 +186,8 @@ class Ledger:
                 (query.plan_digest,),
             )
             cursor = connection.execute(
-                "INSERT INTO charges (plan, round, digest, noise_multiplier, sampling_rate, count, multiplicity)"
+                "INSERT INTO charges"
+                " (plan, round, digest, noise_multiplier, sampling_rate, count, multiplicity)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (query.plan_digest, query.round, digest, *_columns(event)),
             )

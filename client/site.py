@@ -60,7 +60,10 @@ class PolicyTable(_Table):
 
 
 class SiteFile(_Table):
-    """SITE.toml; docs/site.md explains each key. `test_seed` switches on the explicit test mode, which carries no guarantee."""
+    """SITE.toml, explained key by key in docs/site.md.
+
+    `test_seed` switches on the explicit test mode, which carries no guarantee.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     ledger: Path

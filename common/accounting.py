@@ -127,9 +127,7 @@ def _rough(kind: tuple[float, float, int, int], delta: float) -> tuple[float, fl
     return (price if price <= LARGEST_EPSILON else math.inf), finest
 
 
-def calibrate(
-    target: float, delta: float, sampling_rate: float, count: int, multiplicity: int = 1
-) -> float:
+def calibrate(target: float, delta: float, sampling_rate: float, count: int, multiplicity: int = 1) -> float:
     """The smallest noise multiplier (to 0.05 %, never below) whose `count` events cost at most `target`.
 
     0 for an infinite target. Raises InputError when no multiplier up to 1e5 is enough.

@@ -20,10 +20,12 @@ from common.errors import InputError
 from common.query import PrivacyEvent
 
 LEAST_SHARE = 4.0
-"""Standard deviation of one site's share, in integer units, below which a sum of shares is not close enough."""
+"""Least standard deviation of one site's share, in integer units: below it sums of shares are too rough."""
 
 KERNEL = 2.0
 """r: the part of the noise, in integer units, that rounds a continuous Gaussian to a discrete one."""
+
+_MASK = 2**31 - 1
 
 
 def toward_zero(rows: Tensor, scale: int) -> Tensor:
@@ -38,11 +40,16 @@ def toward_zero(rows: Tensor, scale: int) -> Tensor:
 
 
 def verified(rows: Tensor, bound: int) -> Tensor:
-    """`rows` int64, with zero for each row whose norm is above `bound` (at most 2^31): exact."""
+    """`rows` int64, with zeros for each row whose norm is above `bound` (at most 2^31): exact.
+
+    The squares are summed in two parts of 31 bits, so that no sum wraps around.
+    """
     fits = (rows.abs() <= bound).all(dim=1)
-    inside = torch.where(fits[:, None], rows, torch.zeros_like(rows))
-    fits &= inside.to(torch.float64).square().sum(dim=1) <= 2.0**62  # no wrap-around in the next line
-    fits &= inside.square().sum(dim=1) <= bound**2
+    squares = torch.where(fits[:, None], rows, torch.zeros_like(rows)).square()
+    low = (squares & _MASK).sum(dim=1)
+    high = (squares >> 31).sum(dim=1) + (low >> 31)
+    most_high, most_low = bound**2 >> 31, bound**2 & _MASK
+    fits &= (high < most_high) | ((high == most_high) & (low & _MASK <= most_low))
     return torch.where(fits[:, None], rows, torch.zeros_like(rows))
 
 
@@ -70,7 +77,7 @@ class IntegerNoise:
 
     @property
     def noise_multiplier(self) -> float:
-        """sqrt(n s_1^2 - r^2) / sensitivity, rounded down: of the continuous Gaussian that it costs no more than."""
+        """sqrt(n s_1^2 - r^2) / sensitivity, rounded down: the continuous Gaussian's that bounds the cost."""
         spread = self.shares * self.share_std**2 - KERNEL**2
         return math.sqrt(spread) / self.sensitivity * (1 - 1e-12)
 
@@ -94,8 +101,8 @@ class IntegerNoise:
         """
         if count * self.slack > MARGIN:
             raise InputError(
-                f"{count} sums of {self.dimension} coordinates add {count * self.slack:.2g} to epsilon, more than"
-                f" the {MARGIN:g} that is accounted for: take fewer"
+                f"{count} sums of {self.dimension} coordinates add {count * self.slack:.2g} to epsilon,"
+                f" more than the {MARGIN:g} that is accounted for: take fewer"
             )
         return PrivacyEvent(
             noise_multiplier=self.noise_multiplier,

@@ -35,9 +35,7 @@ def mixture_loss(
         lower = math.floor(bounds.epsilon_lower / interval)
         upper = math.ceil(bounds.epsilon_upper / interval)
         deltas = loss.get_delta_for_epsilon(np.arange(lower, upper + 1) * interval)
-        sides.append(
-            pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(interval, lower, upper, deltas)
-        )
+        sides.append(pld_pmf.create_pmf_pessimistic_connect_dots_fixed_gap(interval, lower, upper, deltas))
     return pld.PrivacyLossDistribution(*sides)
 
 

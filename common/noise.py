@@ -86,7 +86,7 @@ class Stream:
         return np.frombuffer(self._bytes(2 * count), dtype="<u2")
 
     def uniform(self, count: int) -> Tensor:
-        """Uniform draws in (0, 1], `[count]` float64: 53 bits at the middle of each step, rounded to a double."""
+        """Uniform draws in (0, 1], `[count]` float64: the middles of 2^53 steps, rounded to doubles."""
         mantissas = self.words(count) >> np.uint64(11)
         return torch.from_numpy((mantissas.astype(np.float64) + 0.5) * 2.0**-53)
 

@@ -92,13 +92,13 @@ class Query:
 class Plan:
     """A run's whole claim on every person, fixed before the first round.
 
-    `clip_norm` is C, the L2 sensitivity under adding or removing one unit;
-    `noise_multiplier` z gives noise of standard deviation z C in every coordinate of
-    every noised step. `sites_per_person` is k, the declared bound on how many sites may
-    hold one person; the events are what such a person pays in all. `options` are the method's hyper-parameters; `codec` describes the public
-    codec and `arrays_digest` names its arrays, which travel with the plan; `labels`
-    is the declared vocabulary. The ranges keep every number well inside what a double
-    and the accountant can hold, so that a hostile plan fails here and nowhere later.
+    `clip_norm` is C, the norm of one contribution at most; `noise_multiplier` z gives noise of
+    standard deviation z C in every coordinate of every noised step. `sites_per_person` is k, the
+    declared bound on how many sites hold one person; the events are what such a person pays in
+    all. `options` are the method's hyper-parameters; `codec` describes the public codec and
+    `arrays_digest` names its arrays, which travel with the plan; `labels` is the declared
+    vocabulary. The ranges keep every number well inside what a double and the accountant
+    can hold, so that a hostile plan fails here and nowhere later.
     """
 
     run_id: str

@@ -90,8 +90,9 @@ def simulate(
     """Train one generator over many simulated sites, with differential privacy for every person."""
     given: dict[str, Any] = {
         "data": data, "public": public, "people": people, "sites": sites, "rounds": rounds,
-        "epsilon": epsilon, "delta": delta, "site_budget": site_budget, "sites_per_person": sites_per_person, "method": method,
-        "trust": trust, "unit": unit, "engine": engine, "holdout": holdout, "site_column": site_column,
+        "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
+        "sites_per_person": sites_per_person, "method": method, "trust": trust, "unit": unit,
+        "engine": engine, "holdout": holdout, "site_column": site_column,
         "person_pattern": person_pattern, "manifest": manifest and str(manifest), "device": device,
         "skip_bad": skip_bad or None, "seed": seed, "test_mode": test_mode or None,
     }  # fmt: skip

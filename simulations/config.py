@@ -124,7 +124,9 @@ def read_config(source: str | None, flags: Mapping[str, Any]) -> Simulation:
         return Simulation.model_validate({**values, **flags})
     except ValidationError as error:
         flagged = {problem["loc"][:1] for problem in error.errors()} <= {(key,) for key in flags}
-        raise InputError(f"{'simulate' if flagged or not source else source}: {one_line(error, Simulation)}") from None
+        raise InputError(
+            f"{'simulate' if flagged or not source else source}: {one_line(error, Simulation)}"
+        ) from None
 
 
 def _read(source: str) -> dict[str, Any]:
