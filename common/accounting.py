@@ -31,7 +31,8 @@ and for the slacks of the integer path (`common.integer_noise`)."""
 
 _MAX_MULTIPLIER = 1e5
 _FINE = 20.0  # up to this epsilon the fine interval is affordable
-_MOST_BINS = 200_000.0  # of one event's loss
+_MANY = 16  # kinds of events up to which it is, too
+_MOST_BINS = 500_000.0  # of one event's loss
 _LONG = 10_000
 _TAIL = 1e-15  # mass that a composition may move to an infinite loss
 
@@ -64,27 +65,44 @@ def _canonical(events: Iterable[PrivacyEvent]) -> Merged:
 
 @lru_cache(maxsize=4096)
 def _epsilon(merged: Merged, delta: float, interval: float) -> float:
-    if not merged:
-        return 0.0
-    rough = [_rough(kind, delta) for kind in merged]
-    if any(math.isinf(price) for price, _ in rough):
+    allowed = delta * (1 - MARGIN)
+    if len(merged) > _MANY:
+        interval = max(interval, DISPLAY_INTERVAL)
+    for kind in merged:
+        interval = max(interval, _affordable(kind, allowed, interval))
+    if math.isinf(interval):
         return math.inf
-    coarse = DISPLAY_INTERVAL if sum(price for price, _ in rough) > _FINE else interval
-    value = _price(_composed(merged, max(interval, coarse, *(bins for _, bins in rough))), delta)
-    return value if value <= LARGEST_EPSILON else math.inf
-
-
-def _price(loss: pld.PrivacyLossDistribution, delta: float) -> float:
-    return float(loss.get_epsilon_for_delta(delta * (1 - MARGIN)))
-
-
-@lru_cache(maxsize=8)
-def _composed(merged: Merged, interval: float) -> pld.PrivacyLossDistribution:
     composed = None
     for *kind, count in merged:
         part = _repeated(_single(*kind, interval), count)
-        composed = part if composed is None else composed.compose(part)
-    return composed
+        composed = part if composed is None else composed.compose(part, _TAIL)
+        if _above(LARGEST_EPSILON, composed, allowed):
+            return math.inf
+    return 0.0 if composed is None else float(composed.get_epsilon_for_delta(allowed))
+
+
+def _affordable(kind: tuple[float, float, int, int], allowed: float, interval: float) -> float:
+    """The interval at which `kind` can be composed, at least; infinite for a loss above `LARGEST_EPSILON`.
+
+    Tries growing counts at a coarse interval: no composition is ever much longer than one
+    whose loss was still small.
+    """
+    noise_multiplier, sampling_rate, multiplicity, count = kind
+    shift = multiplicity / noise_multiplier
+    finest = (shift**2 / 2 + 20 * shift) * max(1.0, multiplicity / 4) / _MOST_BINS
+    coarse = max(DISPLAY_INTERVAL, interval, 5 * finest)
+    one = _single(noise_multiplier, sampling_rate, multiplicity, coarse)
+    tried = 0
+    while tried < count:
+        tried = min(8 * tried, count) or 1
+        part = _repeated(one, tried)
+        if _above(LARGEST_EPSILON, part, allowed):
+            return math.inf
+    return max(finest, DISPLAY_INTERVAL if _above(_FINE, part, allowed) else 0.0)
+
+
+def _above(epsilon: float, loss: pld.PrivacyLossDistribution, allowed: float) -> bool:
+    return bool(loss.get_delta_for_epsilon(epsilon) > allowed)
 
 
 def _repeated(loss: pld.PrivacyLossDistribution, count: int) -> pld.PrivacyLossDistribution:
@@ -101,30 +119,11 @@ def _repeated(loss: pld.PrivacyLossDistribution, count: int) -> pld.PrivacyLossD
 def _single(
     noise_multiplier: float, sampling_rate: float, multiplicity: int, interval: float
 ) -> pld.PrivacyLossDistribution:
-    if sampling_rate == 1:
-        noise_multiplier, multiplicity = noise_multiplier / multiplicity, 1
-    if multiplicity > 1:
+    if sampling_rate < 1:
         return mixture_loss(noise_multiplier, sampling_rate, multiplicity, interval)
     return pld.from_gaussian_mechanism(
-        noise_multiplier, value_discretization_interval=interval, sampling_prob=sampling_rate
+        noise_multiplier / multiplicity, value_discretization_interval=interval
     )
-
-
-@lru_cache(maxsize=1024)
-def _rough(kind: tuple[float, float, int, int], delta: float) -> tuple[float, float]:
-    """(epsilon of one kind of event at a coarse interval, the finest interval affordable for it).
-
-    Grows the count until it is reached or the price is infinite: no composition is ever
-    much longer than one whose loss was still small.
-    """
-    noise_multiplier, sampling_rate, multiplicity, count = kind
-    shift = multiplicity / noise_multiplier
-    finest = (shift**2 / 2 + 20 * shift) / _MOST_BINS
-    one = _single(noise_multiplier, sampling_rate, multiplicity, max(DISPLAY_INTERVAL, finest))
-    reached = 1
-    while (price := _price(_repeated(one, reached), delta)) <= LARGEST_EPSILON and reached < count:
-        reached = min(4 * reached, count)
-    return (price if price <= LARGEST_EPSILON else math.inf), finest
 
 
 def calibrate(target: float, delta: float, sampling_rate: float, count: int, multiplicity: int = 1) -> float:

@@ -40,7 +40,7 @@ def mixture_loss(
 
 
 class _Mixture(privacy_loss_mechanism.MixtureGaussianPrivacyLoss):  # type: ignore[misc]
-    """dp-accounting's loss with the inverse by Newton's method: milliseconds instead of ten seconds."""
+    """dp-accounting's loss, its inverse by Newton's method: milliseconds instead of up to ten seconds."""
 
     def inverse_privacy_losses(self, privacy_losses: Floats, precision: float = 1e-6) -> Floats:
         """For each loss l, increasing, the x at which ln(upper(x) / lower(x)) = l.
