@@ -44,7 +44,7 @@ def verified(rows: Tensor, bound: int) -> Tensor:
 
     The squares are summed in two parts of 31 bits, so that no sum wraps around.
     """
-    fits = (rows.abs() <= bound).all(dim=1)
+    fits = ((rows <= bound) & (rows >= -bound)).all(dim=1)  # no abs: -2^63 has none
     squares = torch.where(fits[:, None], rows, torch.zeros_like(rows)).square()
     low = (squares & _MASK).sum(dim=1)
     high = (squares >> 31).sum(dim=1) + (low >> 31)

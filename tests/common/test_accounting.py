@@ -112,7 +112,7 @@ def test_everybody_always_drawn_is_a_gaussian_of_k_times_the_sensitivity() -> No
 def test_full_participation_is_the_analytic_gaussian_and_never_below(
     count: int, z: float, delta: float
 ) -> None:
-    """delta(epsilon) = Phi(mu / 2 - epsilon / mu) - e^epsilon Phi(-mu / 2 - epsilon / mu) (Balle, Wang 2018)."""
+    """delta = Phi(mu / 2 - e / mu) - exp(e) Phi(-mu / 2 - e / mu) at epsilon e (Balle and Wang 2018)."""
     mu = math.sqrt(count) / z
 
     def excess(e: float) -> float:
@@ -214,8 +214,9 @@ def test_nothing_costs_nothing_and_no_noise_is_infinite() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "q", "count", "k"), [(0.5, 0.3, 50, 1), (3.0, 0.01, 1000, 1), (10.0, 0.5, 200, 1), (8, 0.2, 50, 3)]
-)  # fmt: skip
+    ("target", "q", "count", "k"),
+    [(0.5, 0.3, 50, 1), (3.0, 0.01, 1000, 1), (10.0, 0.5, 200, 1), (8, 0.2, 50, 3)],
+)
 def test_calibrated_noise_never_exceeds_the_target_and_wastes_next_to_nothing(
     target: float, q: float, count: int, k: int
 ) -> None:
