@@ -73,8 +73,8 @@ def _epsilon(merged: Merged, delta: float, interval: float) -> float:
     if math.isinf(interval):
         return math.inf
     composed = None
-    for *kind, count in merged:
-        part = _repeated(_single(*kind, interval), count)
+    for noise_multiplier, sampling_rate, multiplicity, count in merged:
+        part = _repeated(_single(noise_multiplier, sampling_rate, multiplicity, interval), count)
         composed = part if composed is None else composed.compose(part, _TAIL)
         if _above(LARGEST_EPSILON, composed, allowed):
             return math.inf

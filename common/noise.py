@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,17 +66,20 @@ def _words(key: bytes, nonce: bytes, count: int) -> NDArray[np.uint64]:
 class Stream:
     """One keystream of ChaCha20 (RFC 8439), read forward once, in the process that opened it.
 
-    A forked child would read what its parent reads: there, every draw raises RuntimeError.
+    Threads take turns. A forked child would read what its parent reads: there, every draw
+    raises RuntimeError.
     """
 
     def __init__(self, key: bytes) -> None:
         self._encryptor = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor()
         self._forks = _forks
+        self._one_at_a_time = threading.Lock()
 
     def _bytes(self, count: int) -> bytes:
         if self._forks != _forks:
             raise RuntimeError("a stream of randomness does not cross a fork: open one in the new process")
-        return self._encryptor.update(bytes(count))
+        with self._one_at_a_time:
+            return self._encryptor.update(bytes(count))
 
     def words(self, count: int) -> NDArray[np.uint64]:
         """Uniform 64-bit integers, `[count]`."""
