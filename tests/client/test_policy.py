@@ -41,8 +41,6 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("max_rounds", {"rounds": 11}),
     ("min_cohort", {"sampling_rate": 0.499}),
     ("max_motions", {"options": {"motions": 5}}),
-    ("max_motions", {"options": {"motions": math.nan}}),
-    ("max_motions", {"options": {"motions": "4"}}),
     ("min_sites_per_person", {"sites_per_person": 1}),
 ]
 
@@ -84,6 +82,12 @@ def test_an_option_that_is_left_out_counts_at_its_default() -> None:
     STRICT.admit(plan, PEOPLE)  # the method takes 4 by default
     with pytest.raises(Refusal, match="max_motions"):
         replace(STRICT, max_motions=3).admit(plan, PEOPLE)
+
+
+@pytest.mark.parametrize("value", [math.nan, "4", None, [1]])
+def test_a_motions_option_that_is_no_number_is_refused(value: Any) -> None:
+    with pytest.raises(Refusal, match="max_motions"):
+        STRICT.admit(replace(make_plan(**KEPT), options={"motions": value}), PEOPLE)
 
 
 def test_a_method_without_a_bound_on_motions_is_refused_where_one_is_asked_for() -> None:
