@@ -90,7 +90,7 @@ class LocalGate:
         """Check `plan` against policy and budget and reserve it; data are not read."""
         if digest_arrays(arrays) != plan.arrays_digest:
             raise Refusal(RefusalCode.MALFORMED, "the arrays are not those that the plan names")
-        self._policy.admit(plan)
+        self._policy.admit(plan, self._declared_population)
         opened = _open(plan, arrays, self._speed)
         with self._one_at_a_time:
             self._ledger.reserve(plan, save(dict(arrays)))
@@ -178,7 +178,7 @@ class LocalGate:
         total = torch.zeros(plan.dimension, dtype=torch.float64)
         for step in range(plan.steps_per_round):
             noised = self._clipped_sum(users, parameters, opened, mechanism, round, step)
-            noised = noised + mechanism.noise(round, step)
+            noised = mechanism.noised(noised, round, step)
             total += noised / plan.steps_per_round
             if step + 1 < plan.steps_per_round:
                 mean = noised / (plan.sampling_rate * self._declared_population)

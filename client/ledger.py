@@ -12,7 +12,7 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +20,7 @@ from common.accounting import epsilon
 from common.errors import InputError, Refusal, RefusalCode
 from common.query import NEIGHBOURING, Plan, PrivacyEvent, Query, Unit
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = f"""
 CREATE TABLE owner (
     id INTEGER PRIMARY KEY CHECK (id = 1), site TEXT NOT NULL, unit TEXT NOT NULL,
@@ -33,7 +33,8 @@ CREATE TABLE plans (
 CREATE TABLE charges (
     id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL REFERENCES plans (digest),
     round INTEGER NOT NULL, digest TEXT NOT NULL, noise_multiplier REAL NOT NULL,
-    sampling_rate REAL NOT NULL, count INTEGER NOT NULL, payload BLOB, UNIQUE (plan, digest)
+    sampling_rate REAL NOT NULL, count INTEGER NOT NULL, multiplicity INTEGER NOT NULL,
+    payload BLOB, UNIQUE (plan, digest)
 ) STRICT;
 PRAGMA user_version = {_VERSION}
 """
@@ -185,8 +186,9 @@ class Ledger:
                 (query.plan_digest,),
             )
             cursor = connection.execute(
-                "INSERT INTO charges (plan, round, digest, noise_multiplier, sampling_rate, count)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO charges"
+                " (plan, round, digest, noise_multiplier, sampling_rate, count, multiplicity)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (query.plan_digest, query.round, digest, *_columns(event)),
             )
             return Charge(id=int(cursor.lastrowid or 0), round=query.round, payload=None)
@@ -201,11 +203,7 @@ class Ledger:
         plan, _ = self.plan(plan_digest)
         reserved = plan.reserved()
         used = sum(spent.count for spent in self.events(plan_digest))
-        same = (event.noise_multiplier, event.sampling_rate) == (
-            reserved.noise_multiplier,
-            reserved.sampling_rate,
-        )
-        if not same or used + event.count > reserved.count:
+        if replace(event, count=reserved.count) != reserved or used + event.count > reserved.count:
             raise Refusal(
                 RefusalCode.BUDGET_EXHAUSTED,
                 f"{used} of the plan's {reserved.count} steps are spent, {event.count} more do not fit",
@@ -228,11 +226,14 @@ class Ledger:
     def events(self, plan_digest: str | None = None) -> list[PrivacyEvent]:
         """What has been charged (under one plan, or under all), in canonical order."""
         rows = self._connection.execute(
-            "SELECT noise_multiplier, sampling_rate, sum(count) FROM charges"
-            " WHERE ?1 IS NULL OR plan = ?1 GROUP BY 1, 2 ORDER BY 1, 2",
+            "SELECT noise_multiplier, sampling_rate, sum(count), multiplicity FROM charges"
+            " WHERE ?1 IS NULL OR plan = ?1 GROUP BY 1, 2, 4 ORDER BY 1, 2, 4",
             (plan_digest,),
         )
-        return [PrivacyEvent(noise_multiplier=z, sampling_rate=q, count=count) for z, q, count in rows]
+        return [
+            PrivacyEvent(noise_multiplier=z, sampling_rate=q, count=count, multiplicity=k)
+            for z, q, count, k in rows
+        ]
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -249,8 +250,8 @@ class Ledger:
             raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {self.path}: {error}") from None
 
 
-def _columns(event: PrivacyEvent) -> tuple[float, float, int]:
-    return event.noise_multiplier, event.sampling_rate, event.count
+def _columns(event: PrivacyEvent) -> tuple[float, float, int, int]:
+    return event.noise_multiplier, event.sampling_rate, event.count, event.multiplicity
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from common.noise import PersonRandom, Source, Stream, gaussian, poisson_sample
+from common.noise import PersonRandom, Source, Stream, gaussian, on_grid, poisson_sample
 from common.query import Plan, PrivacyEvent
 from common.vector import Vector
 
@@ -33,8 +33,15 @@ class SampledGaussian:
 
     def noise(self, round: int, step: int) -> Vector:
         """This step's noise, `[dimension]` float64; zero under `central`, where the server adds it."""
-        std = self.plan.noise_std if self.plan.trust == "local" else 0.0
-        return gaussian(self._stream("noise", round, step), std, self.plan.dimension)
+        return gaussian(self._stream("noise", round, step), self._std, self.plan.dimension)
+
+    def noised(self, total: Vector, round: int, step: int) -> Vector:
+        """`total` with this step's noise, on the public grid of `on_grid`, `[dimension]` float64."""
+        return on_grid(total + self.noise(round, step), self._std)
+
+    @property
+    def _std(self) -> float:
+        return self.plan.noise_std if self.plan.trust == "local" else 0.0
 
     def draw_key(self, round: int) -> bytes:
         """A secret from which all draws of a round can be made again, see `repeating`."""

@@ -17,7 +17,7 @@ from client.speed import Engine, Precision, Speed
 from client.users import Share, Users, load_users
 from common.errors import InputError
 from common.noise import Source
-from common.query import Trust, Unit
+from common.query import MOST_SITES_PER_PERSON, MOST_STEPS, Trust, Unit
 from common.validation import one_line
 
 
@@ -69,8 +69,22 @@ class SpeedTable(_Table):
         )
 
 
+class PolicyTable(_Table):
+    """What a plan must keep to beyond unit, trust and methods: see `SitePolicy`."""
+
+    min_noise_multiplier: float = Field(default=0.0, ge=0, le=1e6)
+    max_sampling_rate: float = Field(default=1.0, gt=0, le=1)
+    max_rounds: int = Field(default=MOST_STEPS, ge=1, le=MOST_STEPS)
+    min_cohort: float = Field(default=0.0, ge=0, le=1e9)
+    max_motions: int | None = Field(default=None, ge=1)
+    min_sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
+
+
 class SiteFile(_Table):
-    """SITE.toml. `test_seed` switches on the explicit test mode, which carries no guarantee."""
+    """SITE.toml, explained key by key in docs/site.md.
+
+    `test_seed` switches on the explicit test mode, which carries no guarantee.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     ledger: Path
@@ -79,6 +93,7 @@ class SiteFile(_Table):
     methods: tuple[str, ...]
     declared_population: int = Field(ge=1)
     budget: BudgetTable
+    policy: PolicyTable = PolicyTable()
     data: DataTable = DataTable()
     share: ShareTable = ShareTable()
     speed: SpeedTable = SpeedTable()
@@ -94,11 +109,12 @@ class SiteFile(_Table):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not valid TOML: {error}") from None
         except ValidationError as error:
-            raise InputError(f"{path}: {one_line(error)}") from None
+            raise InputError(f"{path}: {one_line(error, cls)}") from None
         return site.model_copy(update={"ledger": (path.parent / site.ledger).resolve()})
 
-    def policy(self) -> SitePolicy:
-        return SitePolicy(unit=self.unit, trust=self.trust, methods=self.methods)
+    def rules(self) -> SitePolicy:
+        """What the site refuses, budget apart."""
+        return SitePolicy(unit=self.unit, trust=self.trust, methods=self.methods, **dict(self.policy))
 
     def create_ledger(self) -> None:
         """Make the site's ledger, once; raises InputError where one exists."""
@@ -115,7 +131,7 @@ class SiteFile(_Table):
         """The site's gate; its people are read after the first charge."""
         return LocalGate(
             ledger=Ledger.open(self.ledger),
-            policy=self.policy(),
+            policy=self.rules(),
             declared_population=self.declared_population,
             people=lambda: self.users(data),
             source=Source(self.test_seed),

@@ -2,7 +2,8 @@
 
 Used by `client.gate` (sampling, each person's draws, noise) and by the trusted server
 of the reference trust model `central`; nothing else may import it. Seeded keys exist
-only in the explicit test mode, whose output carries no guarantee.
+only in the explicit test mode, whose output carries no guarantee. What the arithmetic
+of `gaussian` leaves open, and how `on_grid` closes the most of it, is in docs/accounting.md.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +24,20 @@ from common.vector import Vector
 
 _SUMMANDS = 4
 """Independent Gaussians behind one noise value, see `gaussian`."""
+
+GRID = 2.0**-20
+"""Released values are multiples of this share of the noise's standard deviation, see `on_grid`."""
+
+_BLOCK = 2**15  # values made at a time: what fits a processor's cache
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 class Source:
@@ -48,15 +64,35 @@ def _words(key: bytes, nonce: bytes, count: int) -> NDArray[np.uint64]:
 
 
 class Stream:
-    """One keystream of ChaCha20 (RFC 8439), read forward once."""
+    """One keystream of ChaCha20 (RFC 8439), read forward once, in the process that opened it.
+
+    Threads take turns. A forked child would read what its parent reads: there, every draw
+    raises RuntimeError.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._encryptor = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor()
+        self._forks = _forks
+        self._one_at_a_time = threading.Lock()
+
+    def _bytes(self, count: int) -> bytes:
+        if self._forks != _forks:
+            raise RuntimeError("a stream of randomness does not cross a fork: open one in the new process")
+        with self._one_at_a_time:
+            return self._encryptor.update(bytes(count))
+
+    def words(self, count: int) -> NDArray[np.uint64]:
+        """Uniform 64-bit integers, `[count]`."""
+        return np.frombuffer(self._bytes(8 * count), dtype="<u8")
+
+    def halves(self, count: int) -> NDArray[np.uint16]:
+        """Uniform 16-bit integers, `[count]`."""
+        return np.frombuffer(self._bytes(2 * count), dtype="<u2")
 
     def uniform(self, count: int) -> Tensor:
-        """Uniform draws on the odd multiples of 2^-54 in (0, 1): 53 bits, `[count]` float64."""
-        words = np.frombuffer(self._encryptor.update(bytes(8 * count)), dtype="<u8")
-        return torch.from_numpy(((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+        """Uniform draws in (0, 1], `[count]` float64: the middles of 2^53 steps, rounded to doubles."""
+        mantissas = self.words(count) >> np.uint64(11)
+        return torch.from_numpy((mantissas.astype(np.float64) + 0.5) * 2.0**-53)
 
     def normal(self, count: int) -> Tensor:
         """Standard normal draws by Box and Muller (1958), `[count]` float64."""
@@ -72,8 +108,23 @@ def gaussian(stream: Stream, std: float, dimension: int) -> Vector:
     Each value is the scaled sum of four independent Gaussians, so that its low bits do
     not reveal the uniforms behind it (Holohan and Braghin 2021).
     """
-    draws = stream.normal(_SUMMANDS * dimension).reshape(_SUMMANDS, dimension)
-    return draws.sum(dim=0) * (std / math.sqrt(_SUMMANDS))
+    values = torch.empty(dimension, dtype=torch.float64)
+    for block in values.split(_BLOCK):
+        draws = stream.normal(_SUMMANDS * len(block)).reshape(_SUMMANDS, len(block))
+        torch.sum(draws, dim=0, out=block)
+    return values.mul_(std / math.sqrt(_SUMMANDS))
+
+
+def on_grid(noised: Vector, std: float) -> Vector:
+    """`noised` rounded to the multiples of `GRID` x `std`, the step taken down to a power of two.
+
+    A fixed public grid: how fine a double was before says nothing of what it was the sum
+    of (Mironov 2012; Haney et al. 2022). It moves a value by less than 5e-7 of `std`.
+    """
+    if std == 0:
+        return noised
+    step = 2.0 ** math.floor(math.log2(GRID * std))
+    return torch.round(noised / step) * step
 
 
 def poisson_sample(stream: Stream, units: int, rate: float) -> list[int]:

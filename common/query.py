@@ -14,9 +14,11 @@ from common.vector import Vector
 
 Unit = Literal["user", "record"]
 Trust = Literal["local", "central"]
+Relation = Literal["add_remove", "replace"]
 NEIGHBOURING = "add or remove one unit"
 
 MOST_STEPS = 10**7
+MOST_SITES_PER_PERSON = 20
 MOST_VALUES = 10**8
 MOST_LABELS = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -26,13 +28,46 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class PrivacyEvent:
     """`count` compositions of the Gaussian mechanism on a Poisson sample of the units.
 
-    `noise_multiplier` is the noise's standard deviation over the sensitivity (0 means
-    no noise and an infinite epsilon); `sampling_rate` lies in (0, 1].
+    `noise_multiplier` is the noise's standard deviation over the sensitivity to one
+    contribution (0 means no noise and an infinite epsilon); `sampling_rate` q lies in
+    (0, 1]. `multiplicity` k is how many contributions of one unit may meet under one
+    noise, each drawn independently with probability q: one at each of k sites.
     """
 
     noise_multiplier: float
     sampling_rate: float
     count: int
+    multiplicity: int = 1
+
+
+def sensitivity(clip_norm: float, relation: Relation, sampling_rate: float) -> float:
+    """How far one unit moves a sum of contributions of norm at most `clip_norm`.
+
+    C under adding or removing it; 2 C under exchanging its contribution for another,
+    as with shards whose number is fixed. A replaced unit is not hidden by sampling here:
+    that relation needs `sampling_rate` 1.
+    """
+    if relation == "add_remove":
+        return clip_norm
+    _require("sampling_rate", sampling_rate, sampling_rate == 1, "1 under the relation replace")
+    return 2 * clip_norm
+
+
+def person_event(
+    *, noise_multiplier: float, sampling_rate: float, steps: int, sites_per_person: int, trust: Trust
+) -> PrivacyEvent:
+    """What `steps` noised sums at each site cost one person who may be at `sites_per_person` sites.
+
+    Under `local` the noises of the sites are independent: k times the steps. Under
+    `central` one noise hides all k contributions: the same steps at multiplicity k.
+    """
+    apart = trust == "local"
+    return PrivacyEvent(
+        noise_multiplier=noise_multiplier,
+        sampling_rate=sampling_rate,
+        count=steps * sites_per_person if apart else steps,
+        multiplicity=1 if apart else sites_per_person,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +92,15 @@ class Query:
 class Plan:
     """A run's whole claim on every person, fixed before the first round.
 
-    `clip_norm` is C, the L2 sensitivity under adding or removing one unit;
-    `noise_multiplier` z gives noise of standard deviation z C in every coordinate of
-    every noised step. `options` are the method's hyper-parameters; `codec` describes the public
-    codec and `arrays_digest` names its arrays, which travel with the plan; `labels`
-    is the declared vocabulary. `loss_weight` above 0 adds the weighted loss as a last
-    coordinate, which is clipped, noised and charged with the gradient. The ranges keep every
-    number well inside what a double and the accountant can hold, so that a hostile plan
-    fails here and nowhere later.
+    `clip_norm` is C, the norm of one contribution at most; `noise_multiplier` z gives noise of
+    standard deviation z C in every coordinate of every noised step. `sites_per_person` is k, the
+    declared bound on how many sites hold one person; the events are what such a person pays in
+    all. `options` are the method's hyper-parameters; `codec` describes the public codec and
+    `arrays_digest` names its arrays, which travel with the plan; `labels` is the declared
+    vocabulary. `loss_weight` above 0 adds the weighted loss as a last coordinate, which is
+    clipped, noised and charged with the gradient. The ranges keep every number well inside
+    what a double and the accountant can hold, so that a hostile plan fails here and nowhere
+    later.
     """
 
     run_id: str
@@ -83,9 +119,11 @@ class Plan:
     arrays_digest: str
     labels: tuple[str, ...]
     loss_weight: float = 0.0
+    sites_per_person: int = 1
 
     def __post_init__(self) -> None:
-        z, steps, labels = self.noise_multiplier, self.rounds * self.steps_per_round, len(self.labels)
+        z, labels, k = self.noise_multiplier, len(self.labels), self.sites_per_person
+        steps = self.rounds * self.steps_per_round
         _require("run_id", self.run_id[:80], is_name(self.run_id), "1 to 64 letters, digits, '.', '_' or '-'")
         _require("clip_norm", self.clip_norm, 1e-6 <= self.clip_norm <= 1e6, "from 1e-6 to 1e6")
         _require("noise_multiplier", z, z == 0 or 1e-3 <= z <= 1e6, "0, or from 1e-3 to 1e6")
@@ -97,6 +135,7 @@ class Plan:
         _require("dimension", self.dimension, 1 <= self.dimension <= MOST_VALUES, f"1 to {MOST_VALUES}")
         _require("steps_per_round", self.steps_per_round, self.steps_per_round >= 1, "1 or more")
         _require("rounds x steps_per_round", steps, steps <= MOST_STEPS, f"at most {MOST_STEPS}")
+        _require("sites_per_person", k, 1 <= k <= MOST_SITES_PER_PERSON, f"1 to {MOST_SITES_PER_PERSON}")
         _require("number of labels", labels, labels <= MOST_LABELS, f"at most {MOST_LABELS}")
         _require("unit", self.unit, self.unit in ("user", "record"), "user or record")
         _require("trust", self.trust, self.trust in ("local", "central"), "local or central")
@@ -109,7 +148,7 @@ class Plan:
     @property
     def noise_std(self) -> float:
         """Standard deviation of the noise in each coordinate of one noised sum."""
-        return self.noise_multiplier * self.clip_norm
+        return self.noise_multiplier * sensitivity(self.clip_norm, "add_remove", self.sampling_rate)
 
     def dimension_of(self, gradient: int) -> int:
         """Length of a contribution whose gradient has `gradient` values."""
@@ -122,19 +161,21 @@ class Plan:
         return mean[:-1], float(mean[-1]) / self.loss_weight
 
     def event(self) -> PrivacyEvent:
-        """What one round costs a unit at a site."""
+        """What one round costs a unit, at all its sites together."""
         return self.spent(1)
 
     def spent(self, rounds: int) -> PrivacyEvent:
-        """What `rounds` rounds cost a unit at a site."""
-        return PrivacyEvent(
+        """What `rounds` rounds cost a unit, at all its sites together."""
+        return person_event(
             noise_multiplier=self.noise_multiplier,
             sampling_rate=self.sampling_rate,
-            count=rounds * self.steps_per_round,
+            steps=rounds * self.steps_per_round,
+            sites_per_person=self.sites_per_person,
+            trust=self.trust,
         )
 
     def reserved(self) -> PrivacyEvent:
-        """What the whole plan costs a unit at a site."""
+        """What the whole plan costs a unit, at all its sites together."""
         return self.spent(self.rounds)
 
     def digest(self) -> str:

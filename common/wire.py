@@ -126,6 +126,7 @@ def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
         labels=plan.labels,
         codec_json=json.dumps(plan.codec, sort_keys=True),
         loss_weight=plan.loss_weight,
+        sites_per_person=plan.sites_per_person,
     )
     return _pack(header, arrays)
 
@@ -151,6 +152,7 @@ def decode_plan(content: RecordDict) -> tuple[Plan, dict[str, Tensor]]:
         labels=tuple(header.labels),
         codec=_object(header.codec_json),
         loss_weight=header.loss_weight,
+        sites_per_person=header.sites_per_person,
     )
     return plan, _arrays(content)
 

@@ -45,6 +45,7 @@ class Plan(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     CODEC_JSON_FIELD_NUMBER: _builtins.int
     LOSS_WEIGHT_FIELD_NUMBER: _builtins.int
+    SITES_PER_PERSON_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     method: _builtins.str
     options_json: _builtins.str
@@ -68,6 +69,8 @@ class Plan(_message.Message):
     """description of the public codec whose arrays travel with the plan"""
     loss_weight: _builtins.float
     """above 0: the last coordinate is the weighted loss"""
+    sites_per_person: _builtins.int
+    """at how many sites one person may be at most"""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """the declared vocabulary"""
@@ -91,10 +94,11 @@ class Plan(_message.Message):
         labels: _abc.Iterable[_builtins.str] | None = ...,
         codec_json: _builtins.str = ...,
         loss_weight: _builtins.float = ...,
+        sites_per_person: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "steps_per_round", b"steps_per_round", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

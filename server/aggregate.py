@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from common.noise import Source, Stream, gaussian
+from common.noise import Source, Stream, gaussian, on_grid
 from common.query import Acceptance, Plan, Release
 from common.vector import Vector
 
@@ -35,5 +35,6 @@ class Sum:
         total = torch.zeros(self.dimension, dtype=torch.float64) if self._total is None else self._total
         if plan.trust == "central":
             stream = Stream(source.key("central", plan.run_id, round))
-            total = total + gaussian(stream, plan.noise_std, plan.dimension)
+            noise = gaussian(stream, plan.noise_std, plan.dimension)
+            total = on_grid(total + noise, plan.noise_std)
         return (total / (plan.sampling_rate * self.population)).to(torch.float32)

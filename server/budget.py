@@ -1,4 +1,4 @@
-"""What a budget buys, from public facts alone: noise, usable dimension, and which method suits."""
+"""What a budget buys, from public facts alone: noise, rounds, usable dimension, and which method suits."""
 
 from __future__ import annotations
 
@@ -6,28 +6,41 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from common.accounting import ACCOUNTANT, calibrate, epsilon
+from common.accounting import ACCOUNTANT, LARGEST_EPSILON, calibrate, epsilon, most_steps
 from common.errors import InputError
-from common.query import NEIGHBOURING, PrivacyEvent, Trust
+from common.query import (
+    MOST_SITES_PER_PERSON,
+    MOST_STEPS,
+    NEIGHBOURING,
+    PrivacyEvent,
+    Trust,
+    person_event,
+)
 
 USABLE, COARSE = 0.05, 0.3
 """Noise-to-clip ratios kappa below which training works, and above which no coarse structure is left."""
 
-LARGEST_EPSILON = 100.0
-"""A finite epsilon above this promises nothing, and its accounting needs gigabytes."""
+ROUNDS = 200
+"""Unless told, or asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Units in training, the target (epsilon, delta), and how it is spent."""
+    """Units in training and how a budget is spent; what is None of the last three is asked for.
+
+    Two of `epsilon`, `noise_multiplier` and `rounds` give the third; one of the first two
+    alone is spent in `ROUNDS` rounds. `sites_per_person` bounds how many sites hold one person.
+    """
 
     users: int
-    epsilon: float
     delta: float | None
-    rounds: int
     sampling_rate: float
     sites: int
     trust: Trust
+    sites_per_person: int = 1
+    epsilon: float | None = None
+    noise_multiplier: float | None = None
+    rounds: int | None = None
 
 
 def answer(question: Question) -> dict[str, Any]:
@@ -40,12 +53,16 @@ def answer(question: Question) -> dict[str, Any]:
     """
     _check(question)
     delta = min(1e-5, 1 / (10 * question.users)) if question.delta is None else question.delta
-    multiplier = calibrate(question.epsilon, delta, question.sampling_rate, question.rounds)
-    event = PrivacyEvent(
-        noise_multiplier=multiplier, sampling_rate=question.sampling_rate, count=question.rounds
-    )
+    multiplier, rounds = _solved(question, delta)
+    event = _event(question, multiplier, rounds)
+    cost = epsilon([event], delta)
+    if math.isinf(cost):
+        raise InputError(
+            f"{rounds} rounds at noise multiplier {multiplier:g} cost more than epsilon {LARGEST_EPSILON:g},"
+            " which promises nothing: give a larger --noise-multiplier or fewer --rounds"
+        )
     spread = math.sqrt(question.sites) if question.trust == "local" else 1.0
-    total = spread * multiplier / (question.sampling_rate * math.sqrt(question.rounds))
+    total = spread * multiplier / (question.sampling_rate * math.sqrt(rounds))
     usable = math.floor((USABLE * question.users / total) ** 2)
     coarse = math.floor((COARSE * question.users / total) ** 2)
     return {
@@ -55,31 +72,68 @@ def answer(question: Question) -> dict[str, Any]:
         "accountant": ACCOUNTANT,
         "trust": question.trust,
         "sites": question.sites,
+        "sites_per_person": question.sites_per_person,
         "delta": delta,
         "epsilon_target": question.epsilon,
-        "epsilon": epsilon([event], delta),
-        "rounds": question.rounds,
+        "epsilon": cost,
+        "rounds": rounds,
         "sampling_rate": question.sampling_rate,
         "noise_multiplier": multiplier,
+        "events": [vars(event)],
         "dimension_usable": usable,
         "dimension_coarse": coarse,
         "advice": _advice(usable, coarse),
     }
 
 
+def _solved(question: Question, delta: float) -> tuple[float, int]:
+    """(noise multiplier, rounds): the one that is asked for, found from the others."""
+    target, multiplier, rounds = question.epsilon, question.noise_multiplier, question.rounds or ROUNDS
+    if multiplier is None:
+        if target is None:
+            raise InputError("give --epsilon (to get the noise) or --noise-multiplier (to get epsilon)")
+        one = _event(question, 1.0, rounds)
+        return calibrate(target, delta, one.sampling_rate, one.count, one.multiplicity), rounds
+    if target is None:
+        return multiplier, rounds
+    rounds = most_steps(target, delta, _event(question, multiplier, 1))
+    if rounds == 0:
+        raise InputError(
+            f"not one round at noise multiplier {multiplier:g} fits into epsilon {target:g}"
+            f" at delta {delta:.3g}: give a larger --noise-multiplier or --epsilon"
+        )
+    return multiplier, rounds
+
+
+def _event(question: Question, multiplier: float, rounds: int) -> PrivacyEvent:
+    return person_event(
+        noise_multiplier=multiplier,
+        sampling_rate=question.sampling_rate,
+        steps=rounds,
+        sites_per_person=question.sites_per_person,
+        trust=question.trust,
+    )
+
+
 def _check(question: Question) -> None:
+    target, multiplier, rounds = question.epsilon, question.noise_multiplier, question.rounds
+    if None not in (target, multiplier, rounds):
+        raise InputError(
+            "--epsilon and --noise-multiplier together give the rounds: leave out one of the three"
+        )
+    finite = f"above 0 and at most {LARGEST_EPSILON:g}"
+    most = min(question.sites, MOST_SITES_PER_PERSON)
     limits = {
         "--users": (question.users >= 2, question.users, "2 or more"),
-        "--epsilon": (
-            0 < question.epsilon <= LARGEST_EPSILON,
-            question.epsilon,
-            f"above 0 and at most {LARGEST_EPSILON:g}",
-        ),
-        "--rounds": (question.rounds >= 1, question.rounds, "1 or more"),
+        "--epsilon": (target is None or 0 < target <= LARGEST_EPSILON, target, finite),
+        "--noise-multiplier": (multiplier is None or 1e-3 <= multiplier <= 1e6, multiplier, "1e-3 to 1e6"),
+        "--rounds": (rounds is None or 1 <= rounds <= MOST_STEPS, rounds, f"1 to {MOST_STEPS}"),
         "--sampling-rate": (0 < question.sampling_rate <= 1, question.sampling_rate, "above 0 and at most 1"),
         "--sites": (question.sites >= 1, question.sites, "1 or more"),
+        "--sites-per-person": (1 <= question.sites_per_person <= most, question.sites_per_person,
+                               f"1 to {most}: no more than there are sites, and {MOST_SITES_PER_PERSON}"),
         "--trust": (question.trust in ("local", "central"), question.trust, "local or central"),
-    }
+    }  # fmt: skip
     for name, (holds, value, allowed) in limits.items():
         if not holds:
             raise InputError(f"{name} is {value}: it must be {allowed}")

@@ -11,29 +11,37 @@ from rich.console import Console
 
 from common.errors import InputError
 from common.query import Trust
-from server.budget import Question, answer
+from server.budget import ROUNDS, Question, answer
 from server.generate import PAGE_MOTIONS, check_format, draw, write
 from server.generate import load as load_model
 
 
 def plan(
     users: Annotated[int, typer.Option(help="People in training, at all sites together.")],
-    epsilon: Annotated[float, typer.Option(help="The budget.")],
+    epsilon: Annotated[float | None, typer.Option(help="The budget: gives the noise.")] = None,
+    noise_multiplier: Annotated[
+        float | None, typer.Option(help="Noise over sensitivity: gives epsilon; with --epsilon, the rounds.")
+    ] = None,
     delta: Annotated[float | None, typer.Option(help="Default: min(1e-5, 1/(10 x users)).")] = None,
-    rounds: Annotated[int, typer.Option(help="Noised steps.")] = 200,
+    rounds: Annotated[
+        int | None, typer.Option(help=f"Noised steps (default {ROUNDS}).", show_default=False)
+    ] = None,
     sampling_rate: Annotated[float, typer.Option(help="Chance of each person to enter a round.")] = 0.5,
     sites: Annotated[int, typer.Option(help="Sites that each add noise (trust local).")] = 8,
+    sites_per_person: Annotated[int, typer.Option(help="How many sites may hold one person.")] = 1,
     trust: Annotated[str, typer.Option(help="local or central.")] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """What a budget buys, before any data are read: noise, usable dimension, method."""
+    """What a budget buys, before any data are read: noise or rounds, usable dimension, method."""
     question = Question(
         users=users,
         epsilon=epsilon,
+        noise_multiplier=noise_multiplier,
         delta=delta,
         rounds=rounds,
         sampling_rate=sampling_rate,
         sites=sites,
+        sites_per_person=sites_per_person,
         trust=cast(Trust, trust),
     )
     found = answer(question)
@@ -43,9 +51,11 @@ def plan(
     console = Console(highlight=False)
     console.print(
         f"{users:,} people, epsilon {found['epsilon']:.4g} at delta {found['delta']:.3g} for every user"
-        f" ({found['neighbouring']}, {found['accountant']}, trust {trust}, {sites} sites):"
+        f" ({found['neighbouring']}, {found['accountant']}, trust {trust}, {sites} sites,"
+        f" at most {sites_per_person} a person):",
+        soft_wrap=True,
     )
-    console.print(f"  {rounds} rounds at sampling rate {sampling_rate}")
+    console.print(f"  {found['rounds']} rounds at sampling rate {sampling_rate}")
     console.print(f"  noise multiplier {found['noise_multiplier']:.4f}")
     console.print(f"  usable dimension {found['dimension_usable']:,}, coarse {found['dimension_coarse']:,}")
     console.print(f"  {found['advice']}")

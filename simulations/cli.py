@@ -49,6 +49,9 @@ def simulate(
     site_budget: Annotated[
         float | None, typer.Option(help="Each site's own epsilon for a person's lifetime.")
     ] = None,
+    sites_per_person: Annotated[
+        int | None, typer.Option(help="How many sites may hold one person (default 1).")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="dp_sgd.")] = None,
     trust: Annotated[
         str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")
@@ -91,8 +94,9 @@ def simulate(
     """Train one generator over many simulated sites, with differential privacy for every person."""
     given: dict[str, Any] = {
         "data": data, "public": public, "people": people, "sites": sites, "rounds": rounds,
-        "epsilon": epsilon, "delta": delta, "site_budget": site_budget, "method": method, "trust": trust,
-        "unit": unit, "engine": engine, "holdout": holdout, "site_column": site_column,
+        "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
+        "sites_per_person": sites_per_person, "method": method, "trust": trust, "unit": unit,
+        "engine": engine, "holdout": holdout, "site_column": site_column,
         "person_pattern": person_pattern, "manifest": manifest and str(manifest), "device": device,
         "clipping": clipping, "skip_bad": skip_bad or None, "seed": seed, "test_mode": test_mode or None,
     }  # fmt: skip

@@ -12,10 +12,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from client.speed import Engine, Precision
+from common.accounting import LARGEST_EPSILON
 from common.errors import InputError
-from common.query import Trust, Unit
+from common.query import MOST_SITES_PER_PERSON, Trust, Unit
 from common.validation import one_line
-from server.budget import LARGEST_EPSILON
 
 PRESETS = resources.files("simulations") / "presets"
 _REAL_DATA_ONLY = ("person_pattern", "manifest", "labels")
@@ -40,7 +40,8 @@ class Simulation(BaseModel):
     `[[site]]` tables; or one site for each value of `site_column`, which `[[site]]` tables may name
     and give a budget. `delta`: by default
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
-    the run's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
+    the run's. `sites_per_person`: the declared bound on how many sites hold one person; every epsilon
+    is that person's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
     the method. `clipping` is the engine of per-person gradients; `loss_curve` adds the loss to
     what is clipped, noised and charged, and so to `metrics.jsonl`. `test_mode` seeds sampling
     and noise and carries no guarantee.
@@ -60,6 +61,7 @@ class Simulation(BaseModel):
     epsilon: float = Field(default=8.0, gt=0)
     delta: float | None = Field(default=None, gt=0, lt=1)
     site_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
     sampling_rate: float = Field(default=0.5, gt=0, le=1)
     clip_norm: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     method: str = "dp_sgd"
@@ -128,7 +130,9 @@ def read_config(source: str | None, flags: Mapping[str, Any]) -> Simulation:
         return Simulation.model_validate({**values, **flags})
     except ValidationError as error:
         flagged = {problem["loc"][:1] for problem in error.errors()} <= {(key,) for key in flags}
-        raise InputError(f"{'simulate' if flagged or not source else source}: {one_line(error)}") from None
+        raise InputError(
+            f"{'simulate' if flagged or not source else source}: {one_line(error, Simulation)}"
+        ) from None
 
 
 def _read(source: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from common.methods import NAMES, build, options_of
 from common.motion.population import PUBLIC, synthesise
 from common.motion.recording import Modality, Recording
 from common.motion.windows import windows
-from common.query import Plan
+from common.query import Plan, person_event
 from common.signing import create_key, load_key
 from common.storage import write_atomically, writing
 from server.checkpoint import FILE, KEY, Checkpoint
@@ -146,6 +146,11 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
     if (folder / FILE).exists():
         return Checkpoint.load(folder).plan
     deals = deal(config, data)
+    if config.sites_per_person > len(deals):
+        raise InputError(
+            f"sites_per_person is {config.sites_per_person}, and there are {len(deals)} sites:"
+            " it must be at most the number of sites"
+        )
     units = declared_units(config, data)
     codec = _codec(config, data, public)
     plan = make_plan(config, codec, units)
@@ -181,14 +186,22 @@ def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
     delta = min(1e-5, 1 / (10 * units)) if config.delta is None else config.delta
     if delta * units >= 1:
         raise InputError(f"delta {delta} is not below 1/{units}, one over the units: give a smaller --delta")
-    steps = config.rounds * config.steps_per_round
+    event = person_event(
+        noise_multiplier=1.0,
+        sampling_rate=config.sampling_rate,
+        steps=config.rounds * config.steps_per_round,
+        sites_per_person=config.sites_per_person,
+        trust=config.trust,
+    )
     return Plan(
         run_id=f"test-{config.seed}" if config.test_mode else uuid.uuid4().hex,
         method=config.method,
         options=options_of(method),
         dimension=method.dimension + config.loss_curve,
         clip_norm=config.clip_norm,
-        noise_multiplier=calibrate(config.epsilon, delta, config.sampling_rate, steps),
+        noise_multiplier=calibrate(
+            config.epsilon, delta, event.sampling_rate, event.count, event.multiplicity
+        ),
         sampling_rate=config.sampling_rate,
         unit=config.unit,
         trust=config.trust,
@@ -199,6 +212,7 @@ def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
         labels=codec.labels,
         codec=codec.description(),
         loss_weight=_LOSS_SHARE * config.clip_norm if config.loss_curve else 0.0,
+        sites_per_person=config.sites_per_person,
     )
 
 

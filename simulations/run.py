@@ -203,7 +203,7 @@ def _describe(
             "delta": plan.delta,
             "epsilon_target": _finite(config.epsilon),
             "epsilon_spent": _finite(epsilon(events, plan.delta)),
-            "sites_per_person": 1,
+            "sites_per_person": plan.sites_per_person,
             "clip_norm": plan.clip_norm,
             "events": [vars(event) for event in events],
         },

@@ -107,7 +107,7 @@ def test_draws_are_made_by_the_mechanism_and_by_the_trusted_aggregate_only() -> 
         for file in shipped_files()
         if str(file.relative_to(ROOT)) not in callers and "benchmarks" not in file.parts
         for node, name in calls(parse(file))
-        if name.split(".")[-1] in {"gaussian", "poisson_sample"}
+        if name.split(".")[-1] in {"gaussian", "poisson_sample", "DiscreteGaussian"}
     ]
     assert not found
 

@@ -31,6 +31,12 @@ def options_of(method: Method) -> dict[str, int | float]:
     return {name: getattr(method, name) for name in _options(type(method))}
 
 
+def option_of(name: str, options: Mapping[str, Any], option: str) -> Any:
+    """What `option` of method `name` is under `options`, unchecked; None where there is no such option."""
+    known = _options(NAMES[name]) if name in NAMES else {}
+    return options.get(option, known[option].default) if option in known else None
+
+
 def _options(method: type[Any]) -> dict[str, Field[Any]]:
     return {item.name: item for item in fields(method) if "low" in item.metadata}
 

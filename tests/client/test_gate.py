@@ -19,6 +19,7 @@ from common.errors import Refusal, RefusalCode
 from common.generator.sensor_codec import SensorCodec
 from common.method import PublicState
 from common.motion.sensors import SENSOR
+from common.noise import on_grid
 from common.query import Plan, Release
 from tests.small_site import POPULATION, ask, crowd, make_gate, make_plan, make_state, make_users, new_ledger
 
@@ -151,7 +152,8 @@ def test_several_steps_each_carry_the_full_noise_and_are_charged(
     assert len(noises) == len(sums) == 4
     for drawn in noises:
         assert float(drawn.std()) == pytest.approx(plan.noise_std, rel=0.06)
-    mean = (torch.stack(sums) + torch.stack(noises)).mean(dim=0)
+    noised = [on_grid(s + n, plan.noise_std) for s, n in zip(sums, noises, strict=True)]
+    mean = torch.stack(noised).mean(dim=0)
     assert torch.allclose(total, mean.to(torch.float32))
     assert not torch.equal(sums[0], sums[1])
     assert ledger.events()[0].count == 4

@@ -23,6 +23,7 @@ BAD: list[tuple[str, Any]] = [
     *(("run_id", v) for v in ("", "../../etc/passwd", "a b", "x\ny", "a" * 65, "é")),
     *(("unit", v) for v in ("group", "")),
     *(("trust", v) for v in ("secagg", "")),
+    *(("sites_per_person", v) for v in (0, -1, 21, 2**31)),
     ("labels", tuple(str(i) for i in range(1001))),
 ]
 
@@ -48,12 +49,22 @@ def test_noise_and_its_event_come_from_the_same_fields() -> None:
     assert plan.reserved().count == 21
 
 
+@pytest.mark.parametrize("trust", ["local", "central"])
+def test_a_person_at_several_sites_pays_at_each_or_meets_under_one_noise(trust: str) -> None:
+    plan = make_plan(trust=trust, sites_per_person=3, rounds=7)
+    local = trust == "local"
+    for event, rounds in ((plan.event(), 1), (plan.spent(4), 4), (plan.reserved(), 7)):
+        assert event.count == rounds * (3 if local else 1)
+        assert event.multiplicity == (1 if local else 3)
+    assert Plan.from_json(plan.to_json()) == plan
+
+
 def test_every_field_of_a_plan_is_in_its_digest() -> None:
     changes: dict[str, Any] = {
         "run_id": "other", "method": "m", "options": {"width": 9}, "dimension": 5, "clip_norm": 0.6,
         "noise_multiplier": 2.5, "sampling_rate": 0.25, "unit": "record", "trust": "central", "rounds": 9,
         "steps_per_round": 2, "delta": 1e-6, "codec": {"kind": "motion"}, "arrays_digest": "0",
-        "labels": ("jump", "sit"), "loss_weight": 0.1,
+        "labels": ("jump", "sit"), "loss_weight": 0.1, "sites_per_person": 3,
     }  # fmt: skip
     assert set(changes) == {field.name for field in fields(Plan)}
     plans = [make_plan(), *(make_plan(**{key: value}) for key, value in changes.items() if key != "options")]

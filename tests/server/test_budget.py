@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from common.accounting import epsilon
+from common.accounting import LARGEST_EPSILON, epsilon
 from common.errors import InputError
 from common.query import PrivacyEvent
-from server.budget import LARGEST_EPSILON, Question, answer
+from server.budget import Question, answer
 
 QUESTION = Question(users=2000, epsilon=8.0, delta=None, rounds=50, sampling_rate=0.5, sites=4, trust="local")
 
