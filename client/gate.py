@@ -25,6 +25,7 @@ from client.ledger import Charge, Ledger
 from client.mechanism import SampledGaussian
 from client.policy import SitePolicy
 from client.users import Users
+from client.withdrawal import Tombstones
 from common.errors import FedmotionError, Refusal, RefusalCode
 from common.generator.codec import Codec
 from common.generator.generator import load_codec
@@ -89,6 +90,7 @@ class LocalGate:
         self._source = source
         self._speed = speed
         self._users: Users | None = None
+        self._withdrawn = Tombstones()
         self._opened: dict[str, _Open] = {}
         self._one_at_a_time = threading.Lock()
 
@@ -104,6 +106,8 @@ class LocalGate:
             site=self._ledger.site,
             plan_digest=plan.digest(),
             declared_population=self._declared_population,
+            site_key=self._ledger.key,
+            head=self._ledger.head(plan.digest()),
         )
 
     def release(self, query: Query, state: PublicState) -> Release:
@@ -125,6 +129,7 @@ class LocalGate:
             query_digest=digest,
             charge=charge.id,
             total=total,
+            head=self._ledger.head(query.plan_digest),
         )
 
     def _answer(
@@ -132,6 +137,7 @@ class LocalGate:
     ) -> Vector:
         """The final vector of `charge`, `[dimension]` float32, after what repeats it is on disk."""
         payload = charge.payload
+        self._withdrawn = charge.tombstones
         if opened.plan.trust == "central":
             if payload is None:
                 payload = mechanism.draw_key(charge.round)
@@ -141,6 +147,10 @@ class LocalGate:
             payload = self._noised_sum(charge.round, state, opened, mechanism).numpy().tobytes()
             self._ledger.store(charge, payload)
         return torch.from_numpy(np.frombuffer(payload, dtype=np.float32).copy())
+
+    def rest(self) -> None:
+        """Leave the ledger to other processes until the next round."""
+        self._ledger.rest()
 
     def close(self) -> None:
         self._ledger.close()
@@ -211,7 +221,7 @@ class LocalGate:
             examples = method.examples(batch, rng)
             return gradients({name: value.to(device) for name, value in examples.items()})
 
-        drawn = mechanism.sample(len(users), round, step)
+        drawn = users.present(mechanism.sample(len(users), round, step))
         return clipped_sum(rows, drawn, plan.dimension, plan.clip_norm, opened.chunking)
 
     def _loaded(self, opened: _Open) -> Users:
@@ -221,6 +231,7 @@ class LocalGate:
             raise Refusal(
                 RefusalCode.POLICY, f"the plan's motions are not this site's: {opened.codec.modality}"
             )
+        self._users.exclude(self._withdrawn)
         self._users.encode(opened.codec, opened.plan.digest())
         return self._users
 
