@@ -20,7 +20,7 @@ from client import ledger_file
 from client.accounts import Accounts
 from client.chain import DamageError, Entry, Tip, linked, write_entry
 from common.errors import InputError, Refusal, RefusalCode
-from common.signing import public_name
+from common.signing import load_key, public_name
 from common.witness import Head
 
 _ENTRIES = "SELECT seq, body, salt, hash FROM entries WHERE seq > ? ORDER BY seq"
@@ -59,6 +59,7 @@ class Book:
         self.key = key
         self.tip = Tip()
         self.accounts = Accounts()
+        self.signature = ""
         self.connection: sqlite3.Connection
         self._held: ExitStack | None = None
         self._mutex = threading.RLock()
@@ -138,6 +139,7 @@ class Book:
             raise DamageError("its head is not one signature")
         if not attested_head(owner.key, owner.site, self.tip.hash, rows[0][1]):
             raise DamageError(f"entry {self.tip.seq} is not the last that the site signed")
+        self.signature = rows[0][1]
 
     def _require_attachments(self) -> None:
         """What is kept beside the entries is what they name, no more and no less."""
@@ -179,10 +181,12 @@ class Book:
                 raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {self.path}: {error}") from None
 
     def _end(self, page: Page) -> None:
+        signature = self.signature
         if page.entries:
-            signed = self.sign(page.tip.hash)
-            self.connection.execute("UPDATE head SET signature = ?", (signed.signature,))
+            signature = self.sign(page.tip.hash).signature
+            self.connection.execute("UPDATE head SET signature = ?", (signature,))
         self.connection.execute("COMMIT")
+        self.signature = signature
         for entry in page.entries:
             self.accounts.apply(entry)
         self.tip = page.tip
@@ -191,6 +195,20 @@ class Book:
         if self.key is None:
             raise DamageError("it was opened to be read")
         return Head.sign(self.key, self.accounts.owner.site, hash.hex())
+
+
+def open_book(path: Path, gate: bool) -> Book:
+    """The checked ledger at `path`, to write in; a missing or damaged one is UNAVAILABLE, never made anew."""
+    if not path.is_file():
+        raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {path} is missing: restore it from its backup")
+    try:
+        book = Book(path, load_key(ledger_file.key_path(path)), gate)
+        book.check()
+    except (sqlite3.Error, DamageError, InputError) as error:
+        raise Refusal(
+            RefusalCode.UNAVAILABLE, f"ledger {path} is refused: {error}; restore it from its newest backup"
+        ) from None
+    return book
 
 
 def attested_head(public: str, site: str, hash: bytes, signature: object) -> bool:

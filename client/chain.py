@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from common.errors import FedmotionError
 
-_DOMAIN = b"fedmotion ledger entry 2\x00"
+DOMAIN = b"fedmotion ledger entry 2\x00"
 _SALT = 16
 
 
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 
 def entry_hash(seq: int, before: bytes, salt: bytes, body: str) -> bytes:
-    return hashlib.sha256(_DOMAIN + seq.to_bytes(8) + before + salt + body.encode()).digest()
+    return hashlib.sha256(DOMAIN + seq.to_bytes(8) + before + salt + body.encode()).digest()
 
 
 def write_entry(tip: Tip, kind: str, facts: dict[str, Any]) -> Entry:

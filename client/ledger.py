@@ -24,13 +24,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client import ledger_file
 from client.accounts import Account, Accounts, Budget, Withdrawal
-from client.book import Book
+from client.book import Book, open_book
 from client.chain import DamageError, Entry, Tip, write_entry
 from client.withdrawal import Tombstones
 from common.accounting import epsilon
 from common.errors import InputError, Refusal, RefusalCode
 from common.query import NEIGHBOURING, Plan, PrivacyEvent, Query, Unit, is_name
-from common.signing import load_key, public_name
+from common.signing import public_name
 from common.witness import Head
 
 __all__ = ["Budget", "Charge", "DamageError", "Ledger", "Withdrawal"]
@@ -79,12 +79,12 @@ class Ledger:
     @classmethod
     def open(cls, path: Path) -> Self:
         """The ledger for its one gate; a missing, foreign or damaged one is refused, never recreated."""
-        return cls(_opened(path, gate=True))
+        return cls(open_book(path, gate=True))
 
     @classmethod
     def beside(cls, path: Path) -> Self:
         """The ledger to withdraw people in, whether a gate has it open or not."""
-        return cls(_opened(path, gate=False))
+        return cls(open_book(path, gate=False))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -140,6 +140,10 @@ class Ledger:
     def tip(self) -> Tip:
         """Number and hash of the newest entry."""
         return self._book.tip
+
+    def signature(self) -> str:
+        """The site's signature over the newest entry's hash."""
+        return self._book.signature
 
     def entries(self) -> list[Entry]:
         """Every entry, in order."""
@@ -278,19 +282,6 @@ class Ledger:
     def _require_gate(self) -> None:
         if not self._book.gate:
             raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {self.path} was not opened as its gate")
-
-
-def _opened(path: Path, gate: bool) -> Book:
-    if not path.is_file():
-        raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {path} is missing: restore it from its backup")
-    try:
-        book = Book(path, load_key(ledger_file.key_path(path)), gate)
-        book.check()
-    except (sqlite3.Error, DamageError, InputError) as error:
-        raise Refusal(
-            RefusalCode.UNAVAILABLE, f"ledger {path} is refused: {error}; restore it from its newest backup"
-        ) from None
-    return book
 
 
 def _finite(value: float) -> float | None:
