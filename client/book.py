@@ -97,7 +97,7 @@ class Book:
         """Check all of it; raises DamageError, closed, at the first thing that is not as it was written."""
         try:
             with self._mutex, self._snapshot():
-                ledger_file.require_form(self.connection)
+                ledger_file.require_form(self.connection, self.path)
                 self._catch_up()
                 self._require_attachments()
         except sqlite3.Error as error:

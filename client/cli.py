@@ -28,7 +28,7 @@ ledger = typer.Typer(
 
 @ledger.command()
 def show(ledger: LedgerFile, as_json: AsJson = False) -> None:
-    """Budget, each run's reserved and spent epsilon, and withdrawals with the runs they came too late for."""
+    """Budget, each run's reserved and spent epsilon, withdrawals and the runs that came before."""
     with Ledger.read(ledger) as opened:
         found = statement(opened)
     if as_json:
@@ -37,8 +37,8 @@ def show(ledger: LedgerFile, as_json: AsJson = False) -> None:
     tell = _teller()
     terms = f"for every {found['unit']} ({found['neighbouring']}, {found['accountant']}"
     tell(
-        f"site {found['site']}: lifetime budget {_said(found['budget'])}, reserved {_said(found['reserved'])},"
-        f" left {_said(found['left'])} {terms}; {found['across_runs']},"
+        f"site {found['site']}: lifetime budget {_said(found['budget'])},"
+        f" reserved {_said(found['reserved'])}, left {_said(found['left'])} {terms}; {found['across_runs']},"
         f" trust {' and '.join(found['trust']) or 'of no run yet'})"
     )
     for run in found["runs"]:

@@ -77,14 +77,25 @@ def require_version(connection: sqlite3.Connection) -> None:
         raise DamageError(f"it is no ledger of version {VERSION}")
 
 
-def require_form(connection: sqlite3.Connection) -> None:
+def require_form(connection: sqlite3.Connection, path: Path) -> None:
     """Raise DamageError unless the file is whole, with this version's schema and no other."""
     require_version(connection)
+    _require_length(connection, path)
     if connection.execute(_FORM).fetchall() != _form():
         raise DamageError("its schema was changed")
     found = connection.execute("PRAGMA integrity_check").fetchone()[0]
     if found != "ok":
-        raise DamageError(f"its file is damaged: {found}")
+        raise DamageError(f"its file is damaged: {' '.join(found.split())}")
+
+
+def _require_length(connection: sqlite3.Connection, path: Path) -> None:
+    """SQLite reads what is missing of the last page as zeros. With a write-ahead log the length is open."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size > 0:
+        return
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if path.stat().st_size != pages * size:
+        raise DamageError(f"its file has {path.stat().st_size} bytes of {pages * size}")
 
 
 @cache
