@@ -18,13 +18,17 @@ from common.errors import Refusal, RefusalCode
 from common.wire import decode_plan, decode_query, encode_acceptance, encode_refusal, encode_release
 
 if TYPE_CHECKING:
-    from client.gate import Gate
+    from client.gate import Gate, LocalGate
 
 _log = logging.getLogger("fedmotion.client")
 
 LOG = "sites.log"
 resident: dict[Path, Gate] = {}
 """Gates open in this process, by site file."""
+
+_visiting: dict[Path, LocalGate] = {}
+"""Gates that this process opened when a message came. Flower's engine may hand a site's next message to
+another process, so between messages their ledgers are free."""
 
 app = ClientApp()
 
@@ -58,6 +62,9 @@ def _guarded(message: Message, context: Context, answer: Callable[[Gate], Record
     except Exception:
         _log.exception("the gate failed")
         content = encode_refusal(RefusalCode.UNAVAILABLE)
+    finally:
+        for gate in _visiting.values():
+            gate.rest()
     return Message(content, reply_to=message)
 
 
@@ -72,10 +79,12 @@ def _gate(context: Context) -> Gate:
     """The gate of the site file that this node stands for."""
     run = Path(str(context.run_config["run-dir"]))
     file = sorted((run / "sites").glob("*.toml"))[int(context.node_config["partition-id"])]
-    if file not in resident:
+    if file in resident:
+        return resident[file]
+    if file not in _visiting:
         if not _log.handlers:
             _log.addHandler(site_log(run))
         from client.site import SiteFile
 
-        resident[file] = SiteFile.read(file).open_gate()
-    return resident[file]
+        _visiting[file] = SiteFile.read(file).open_gate()
+    return _visiting[file]

@@ -27,6 +27,7 @@ from client.mechanism import SampledGaussian
 from client.policy import SitePolicy
 from client.speed import Speed
 from client.users import Users
+from client.withdrawal import Tombstones
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.generator.codec import Codec
 from common.generator.generator import load_codec
@@ -83,6 +84,7 @@ class LocalGate:
         self._source = source
         self._speed = speed
         self._users: Users | None = None
+        self._withdrawn = Tombstones()
         self._opened: dict[str, _Open] = {}
         self._one_at_a_time = threading.Lock()
 
@@ -99,6 +101,8 @@ class LocalGate:
             site=self._ledger.site,
             plan_digest=plan.digest(),
             declared_population=self._declared_population,
+            site_key=self._ledger.key,
+            head=self._ledger.head(plan.digest()),
         )
 
     def release(self, query: Query, state: PublicState) -> Release:
@@ -120,6 +124,7 @@ class LocalGate:
             query_digest=digest,
             charge=charge.id,
             total=total,
+            head=self._ledger.head(query.plan_digest),
         )
 
     def _answer(
@@ -127,6 +132,7 @@ class LocalGate:
     ) -> Vector:
         """The final vector of `charge`, `[dimension]` float32, after what repeats it is on disk."""
         payload = charge.payload
+        self._withdrawn = charge.tombstones
         if opened.plan.trust == "central":
             if payload is None:
                 payload = mechanism.draw_key(charge.round)
@@ -136,6 +142,10 @@ class LocalGate:
             payload = self._noised_sum(charge.round, state, opened, mechanism).numpy().tobytes()
             self._ledger.store(charge, payload)
         return torch.from_numpy(np.frombuffer(payload, dtype=np.float32).copy())
+
+    def rest(self) -> None:
+        """Leave the ledger to other processes until the next round."""
+        self._ledger.rest()
 
     def close(self) -> None:
         self._ledger.close()
@@ -204,7 +214,7 @@ class LocalGate:
             batch = users.batch(units, method.motions, rng, plan.digest())
             return chosen.compute(placed, _placed(method.examples(batch, rng), device))
 
-        drawn = mechanism.sample(len(users), round, step)
+        drawn = users.present(mechanism.sample(len(users), round, step))
         return clipped_sum(compute, drawn, plan.dimension, plan.clip_norm, chosen.width, device)
 
     def _loaded(self, opened: _Open) -> Users:
@@ -214,6 +224,7 @@ class LocalGate:
             raise Refusal(
                 RefusalCode.POLICY, f"the plan's motions are not this site's: {opened.codec.modality}"
             )
+        self._users.exclude(self._withdrawn)
         self._users.encode(opened.codec, opened.plan.digest())
         return self._users
 

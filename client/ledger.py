@@ -1,101 +1,105 @@
 """The site's ledger: what every person here has been charged, kept on disk before any data are read.
 
-SQLite with synchronous=FULL. Accepting a plan reserves its whole multiset of events
-against the lifetime budget; what is not used is not refunded. Across plans epsilon and
-delta add. A charge is written first, the release's final bytes before they are sent,
-and once only: of several gates that answer one query, one stores and the others refuse.
+Every change is one entry of a hash chain, committed with synchronous=FULL, and the last
+entry's hash is signed with the site's key. Opening a ledger checks all of it. Accepting
+a plan reserves its whole multiset of events against the lifetime budget; what is not
+used is not refunded. A charge is written first, the release's final bytes before they
+are sent, and once only: of several gates that answer one query, one stores and the
+others refuse. One process holds a ledger as its gate; whoever withdraws a person
+meanwhile writes beside it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from client import ledger_file
+from client.accounts import Account, Accounts, Budget, Withdrawal
+from client.book import Book, open_book
+from client.chain import DamageError, Entry, Tip, write_entry
+from client.withdrawal import Tombstones
 from common.accounting import epsilon
 from common.errors import InputError, Refusal, RefusalCode
-from common.query import NEIGHBOURING, Plan, PrivacyEvent, Query, Unit
+from common.query import NEIGHBOURING, Plan, PrivacyEvent, Query, Unit, is_name
+from common.signing import public_name
+from common.witness import Head
 
-_VERSION = 2
-_SCHEMA = f"""
-CREATE TABLE owner (
-    id INTEGER PRIMARY KEY CHECK (id = 1), site TEXT NOT NULL, unit TEXT NOT NULL,
-    neighbouring TEXT NOT NULL, epsilon REAL NOT NULL, delta REAL NOT NULL
-) STRICT;
-CREATE TABLE plans (
-    digest TEXT PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, plan TEXT NOT NULL,
-    arrays BLOB NOT NULL, epsilon REAL NOT NULL, delta REAL NOT NULL
-) STRICT;
-CREATE TABLE charges (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL REFERENCES plans (digest),
-    round INTEGER NOT NULL, digest TEXT NOT NULL, noise_multiplier REAL NOT NULL,
-    sampling_rate REAL NOT NULL, count INTEGER NOT NULL, multiplicity INTEGER NOT NULL,
-    payload BLOB, UNIQUE (plan, digest)
-) STRICT;
-PRAGMA user_version = {_VERSION}
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """A person's lifetime budget at this site, over every run."""
-
-    epsilon: float
-    delta: float
+__all__ = ["Budget", "Charge", "DamageError", "Ledger", "Withdrawal"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Charge:
-    """One paid round; `payload` holds the final bytes once they are on disk."""
+    """One paid round, the `id`-th of its plan; `payload` holds the final bytes once they are on disk.
+
+    `tombstones` are of the people whom its answer leaves out, the same at every repeat.
+    """
 
     id: int
+    plan: str
     round: int
     payload: bytes | None
+    tombstones: Tombstones = field(default_factory=Tombstones)
 
 
 class Ledger:
     """An open ledger; use as a context manager, so that no write-ahead log stays behind."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self.path = path
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self.path = book.path
 
     @classmethod
     def create(cls, path: Path, site: str, unit: Unit, budget: Budget) -> Self:
-        """A new, empty ledger; raises InputError where one exists: a budget is never reset."""
-        if path.exists():
-            raise InputError(f"ledger {path} exists: a ledger is never made anew over an old one")
-        ledger = cls(_connect(path, "rwc"), path)
-        _harden(ledger._connection)
-        with ledger._transaction() as connection:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(
-                "INSERT INTO owner VALUES (1, ?, ?, ?, ?, ?)",
-                (site, unit, NEIGHBOURING, budget.epsilon, budget.delta),
-            )
-        return ledger
+        """A new ledger, opened; InputError where one exists or was lost: a budget is never reset."""
+        if not is_name(site):
+            raise InputError(f"site is {site!r}: it must be 1 to 64 letters, digits, '.', '_' or '-'")
+
+        def write(connection: sqlite3.Connection, key: Ed25519PrivateKey) -> None:
+            facts = {
+                "site": site, "unit": unit, "neighbouring": NEIGHBOURING, "key": public_name(key),
+                "epsilon": _finite(budget.epsilon), "delta": budget.delta,
+            }  # fmt: skip
+            entry = write_entry(Tip(), "created", facts)
+            connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", entry)
+            signature = Head.sign(key, site, entry.hash.hex()).signature
+            connection.execute("INSERT INTO head VALUES (1, ?)", (signature,))
+
+        ledger_file.make(path, write)
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """An existing ledger; a missing or foreign file is refused, never recreated."""
+        """The ledger for its one gate; a missing, foreign or damaged one is refused, never recreated."""
+        return cls(open_book(path, gate=True))
+
+    @classmethod
+    def beside(cls, path: Path) -> Self:
+        """The ledger to withdraw people in, whether a gate has it open or not."""
+        return cls(open_book(path, gate=False))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The ledger to look at, without its key, whether a gate has it open or not.
+
+        Raises DamageError if anything in it was changed.
+        """
         if not path.is_file():
-            raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {path} is missing: restore it from its backup")
+            raise InputError(f"there is no ledger {path}")
         try:
-            connection = _connect(path, "rw")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == _VERSION:
-                _harden(connection)
-        except sqlite3.Error as error:
-            raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {path} does not open: {error}") from None
-        if version != _VERSION:
-            connection.close()
-            raise Refusal(RefusalCode.UNAVAILABLE, f"{path} is no ledger of version {_VERSION}")
-        return cls(connection, path)
+            book = Book(path, None, gate=False)
+            book.check()
+        except (sqlite3.Error, DamageError) as error:
+            raise DamageError(f"ledger {path}: {error}") from None
+        return cls(book)
 
     def __enter__(self) -> Self:
         return self
@@ -104,20 +108,50 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        self._connection.close()
+        self._book.close()
+
+    def rest(self) -> None:
+        """Leave the ledger to other processes until this one charges again, which takes it back."""
+        self._book.close()
+
+    @property
+    def accounts(self) -> Accounts:
+        """What the entries add up to."""
+        return self._book.accounts
 
     @property
     def site(self) -> str:
-        return str(self._connection.execute("SELECT site FROM owner").fetchone()[0])
+        return self.accounts.owner.site
 
     @property
     def unit(self) -> str:
-        return str(self._connection.execute("SELECT unit FROM owner").fetchone()[0])
+        return self.accounts.owner.unit
 
     @property
     def budget(self) -> Budget:
-        row = self._connection.execute("SELECT epsilon, delta FROM owner").fetchone()
-        return Budget(epsilon=row[0], delta=row[1])
+        return self.accounts.owner.budget
+
+    @property
+    def key(self) -> str:
+        """The ledger's public key in hexadecimal."""
+        return self.accounts.owner.key
+
+    @property
+    def tip(self) -> Tip:
+        """Number and hash of the newest entry."""
+        return self._book.tip
+
+    def signature(self) -> str:
+        """The site's signature over the newest entry's hash."""
+        return self._book.signature
+
+    def entries(self) -> list[Entry]:
+        """Every entry, in order."""
+        return self._book.entries()
+
+    def head(self, plan_digest: str) -> Head:
+        """The hash of the plan's newest reservation or release, signed: for its coordinator alone."""
+        return self._book.sign(self.accounts.plan(plan_digest).head)
 
     def reserve(self, plan: Plan, arrays: bytes) -> None:
         """Reserve all of `plan` and keep it with its public arrays; accepting it again changes nothing.
@@ -127,41 +161,31 @@ class Ledger:
         """
         digest = plan.digest()
         cost = epsilon([plan.reserved()], plan.delta)
-        with self._transaction() as connection:
-            known = connection.execute("SELECT digest FROM plans WHERE run_id = ?", (plan.run_id,)).fetchone()
+        self._require_gate()
+        with self._book.transaction() as page:
+            known = self.accounts.runs.get(plan.run_id)
             if known is not None:
-                if known[0] == digest:
+                if known == digest:
                     return
                 raise Refusal(RefusalCode.POLICY, f"run {plan.run_id} already has another plan here")
             if plan.unit != self.unit:
                 raise Refusal(RefusalCode.POLICY, f"the ledger's unit is {self.unit}, not {plan.unit}")
-            self._require_room(cost, plan.delta)
-            connection.execute(
-                "INSERT INTO plans VALUES (?, ?, ?, ?, ?, ?)",
-                (digest, plan.run_id, plan.to_json(), arrays, cost, plan.delta),
-            )
-
-    def _require_room(self, cost: float, delta: float) -> None:
-        used = self._connection.execute(
-            "SELECT coalesce(sum(epsilon), 0), coalesce(sum(delta), 0) FROM plans"
-        ).fetchone()
-        budget = self.budget
-        fits = used[0] + cost <= budget.epsilon and math.fsum([used[1], delta]) <= budget.delta * (1 + 1e-9)
-        if not fits:  # also where a sum is not a number
-            raise Refusal(
-                RefusalCode.BUDGET_EXHAUSTED,
-                f"the plan costs epsilon {cost:.4g} at delta {delta:.3g} on top of {used[0]:.4g} reserved;"
-                f" the budget is {budget.epsilon:.4g} at {budget.delta:.3g}",
+            self.accounts.require_room(cost, plan.delta)
+            page.append(
+                "reserved",
+                arrays,
+                plan=digest,
+                terms=plan.to_json(),
+                epsilon=_finite(cost),
+                delta=plan.delta,
+                arrays=hashlib.sha256(arrays).hexdigest(),
             )
 
     def plan(self, digest: str) -> tuple[Plan, bytes]:
         """An accepted plan and its arrays; raises Refusal(UNKNOWN_PLAN)."""
-        row = self._connection.execute(
-            "SELECT plan, arrays FROM plans WHERE digest = ?", (digest,)
-        ).fetchone()
-        if row is None:
-            raise Refusal(RefusalCode.UNKNOWN_PLAN, "no such plan was accepted here")
-        return Plan.from_json(row[0]), row[1]
+        with self._reading():
+            account = self.accounts.plan(digest)
+            return account.plan, self._book.attachment(account.seq)
 
     def charge(self, query: Query, digest: str, event: PrivacyEvent) -> Charge:
         """Charge one round, on disk when this returns.
@@ -169,104 +193,95 @@ class Ledger:
         The latest digest again returns its charge, with the stored bytes if they were
         written (if not, nothing was sent, and the charge serves once more); an older one
         raises Refusal(STALE). Raises Refusal(BUDGET_EXHAUSTED) past the plan's
-        reservation.
+        reservation, and before all that Refusal(ROLLED_BACK) where the query's witness
+        is not in the chain.
         """
-        with self._transaction() as connection:
-            latest = connection.execute(
-                "SELECT id, round, digest, payload FROM charges WHERE plan = ? ORDER BY id DESC LIMIT 1",
-                (query.plan_digest,),
-            ).fetchone()
-            if latest is not None and latest[2] == digest:
-                return Charge(id=latest[0], round=query.round, payload=latest[3])
-            if (latest is not None and query.round < latest[1]) or self._charged(query, digest):
-                raise Refusal(RefusalCode.STALE, f"round {query.round} was answered already")
-            self._require_reserved(query.plan_digest, event)
-            connection.execute(
-                "UPDATE charges SET payload = x'' WHERE plan = ? AND payload IS NOT NULL",
-                (query.plan_digest,),
-            )
-            cursor = connection.execute(
-                "INSERT INTO charges"
-                " (plan, round, digest, noise_multiplier, sampling_rate, count, multiplicity)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (query.plan_digest, query.round, digest, *_columns(event)),
-            )
-            return Charge(id=int(cursor.lastrowid or 0), round=query.round, payload=None)
+        self._require_gate()
+        with self._book.transaction() as page:
+            account = self.accounts.plan(query.plan_digest)
+            account.require_witnessed(query, self.site)
+            latest = account.latest
+            if latest is None or latest.digest != digest:
+                account.require_new(query, digest, event)
+                if latest is not None and latest.stored is not None:
+                    page.forget(latest.stored)
+                page.append(
+                    "charged",
+                    plan=query.plan_digest,
+                    number=len(account.paid) + 1,
+                    round=query.round,
+                    digest=digest,
+                    **asdict(event),
+                )
+        return self._charge(query.plan_digest, account)
 
-    def _charged(self, query: Query, digest: str) -> bool:
-        row = self._connection.execute(
-            "SELECT 1 FROM charges WHERE plan = ? AND digest = ?", (query.plan_digest, digest)
-        ).fetchone()
-        return row is not None
-
-    def _require_reserved(self, plan_digest: str, event: PrivacyEvent) -> None:
-        plan, _ = self.plan(plan_digest)
-        reserved = plan.reserved()
-        used = sum(spent.count for spent in self.events(plan_digest))
-        if replace(event, count=reserved.count) != reserved or used + event.count > reserved.count:
-            raise Refusal(
-                RefusalCode.BUDGET_EXHAUSTED,
-                f"{used} of the plan's {reserved.count} steps are spent, {event.count} more do not fit",
-            )
+    def _charge(self, plan: str, account: Account) -> Charge:
+        """The newest charge of `account`."""
+        paid = account.paid[-1]
+        tombstones = self.tombstones()
+        payload = None
+        if paid.stored is not None:
+            with self._reading():
+                payload = self._book.attachment(paid.stored)
+            tombstones = tombstones.first(paid.withdrawn)
+        return Charge(id=paid.number, plan=plan, round=paid.round, payload=payload, tombstones=tombstones)
 
     def store(self, charge: Charge, payload: bytes) -> None:
         """Keep the final bytes of `charge`, on disk when this returns, before they are sent.
 
-        Raises Refusal(UNAVAILABLE) where they were written already, by another gate on
-        this ledger: a charge never covers two releases. Replaced bytes leave an empty
-        payload behind, so that a slow gate cannot take the charge for one never used.
+        Raises Refusal(UNAVAILABLE) where they were written already, or a later charge was
+        made: a charge never covers two releases.
         """
-        with self._transaction() as connection:
-            cursor = connection.execute(
-                "UPDATE charges SET payload = ? WHERE id = ? AND payload IS NULL", (payload, charge.id)
-            )
-            if cursor.rowcount != 1:
+        self._require_gate()
+        with self._book.transaction() as page:
+            paid = self.accounts.plan(charge.plan).latest
+            if paid is None or paid.number != charge.id or paid.stored is not None:
                 raise Refusal(RefusalCode.UNAVAILABLE, f"charge {charge.id} was answered meanwhile")
+            page.append(
+                "stored",
+                payload,
+                plan=charge.plan,
+                number=charge.id,
+                payload=hashlib.sha256(payload).hexdigest(),
+                withdrawn=len(charge.tombstones.marks),
+            )
+
+    def withdraw(self, person: str) -> tuple[Withdrawal, bool]:
+        """Record that `person` has withdrawn, on disk when this returns; and whether it was news.
+
+        Every later charge leaves the person out. Nothing is refunded. Whether the site holds
+        data of the person is not asked: they may be deleted already.
+        """
+        with self._book.transaction() as page:
+            mark = self.tombstones().mark(person)
+            new = mark not in self.accounts.withdrawals
+            if new:
+                page.append("withdrawn", person=mark)
+        return self.accounts.withdrawals[mark], new
+
+    def tombstones(self) -> Tombstones:
+        """Who has withdrawn, as of the newest entry read; without the key, an InputError."""
+        if self._book.key is None:
+            raise InputError(f"ledger {self.path} was opened to be read: its marks say no names")
+        return Tombstones.of(self._book.key, tuple(self.accounts.withdrawals))
 
     def events(self, plan_digest: str | None = None) -> list[PrivacyEvent]:
         """What has been charged (under one plan, or under all), in canonical order."""
-        rows = self._connection.execute(
-            "SELECT noise_multiplier, sampling_rate, sum(count), multiplicity FROM charges"
-            " WHERE ?1 IS NULL OR plan = ?1 GROUP BY 1, 2, 4 ORDER BY 1, 2, 4",
-            (plan_digest,),
-        )
-        return [
-            PrivacyEvent(noise_multiplier=z, sampling_rate=q, count=count, multiplicity=k)
-            for z, q, count, k in rows
-        ]
+        return self.accounts.events(plan_digest)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[None]:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
+            self._book.wake()
+            yield
+        except (sqlite3.Error, OSError, DamageError) as error:
             raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {self.path}: {error}") from None
 
-
-def _columns(event: PrivacyEvent) -> tuple[float, float, int, int]:
-    return event.noise_multiplier, event.sampling_rate, event.count, event.multiplicity
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        timeout=30,
-        check_same_thread=False,
-    )
+    def _require_gate(self) -> None:
+        if not self._book.gate:
+            raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {self.path} was not opened as its gate")
 
 
-def _harden(connection: sqlite3.Connection) -> None:
-    """Commits are on disk when they return, and what is deleted leaves the file."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = ON")
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: null stands for it."""
+    return value if math.isfinite(value) else None

@@ -127,6 +127,10 @@ class SiteFile(_Table):
             data = open_data_set(self.data.path, self.data.options)
         return load_users(data, Share(**self.share.model_dump()), self.unit)
 
+    def people(self) -> tuple[str, ...]:
+        """The site's people, as the data set names them."""
+        return Share(**self.share.model_dump()).select(open_data_set(self.data.path, self.data.options))
+
     def open_gate(self, data: DataSet | None = None) -> LocalGate:
         """The site's gate; its people are read after the first charge."""
         return LocalGate(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from client.datasets import DataSet
 from client.exactness import unmoved
+from client.withdrawal import Tombstones
 from common.generator.codec import Codec
 from common.method import UserBatch, UserRandom
 from common.motion.recording import Modality, Recording
@@ -52,8 +53,8 @@ class Share:
 class Users:
     """Units (people or records) with their windows, and latents once encoded.
 
-    `names[u]` identifies unit u for its own randomness; unit u owns the windows
-    `starts[u]` to `starts[u + 1]`.
+    `names[u]` identifies unit u for its own randomness, `persons[u]` whose unit it is (by
+    default the name); unit u owns the windows `starts[u]` to `starts[u + 1]`.
     """
 
     def __init__(
@@ -63,9 +64,13 @@ class Users:
         raw: Tensor,
         labels: list[str | None],
         modality: Modality,
+        persons: Sequence[str] | None = None,
     ) -> None:
         self.names = tuple(names)
+        self.persons = self.names if persons is None else tuple(persons)
         self.modality = modality
+        self._withdrawn = Tombstones()
+        self._absent: frozenset[int] = frozenset()
         self._starts = torch.tensor([*starts], dtype=torch.int64)
         self._raw = raw
         self._labels = labels
@@ -75,6 +80,7 @@ class Users:
     def gather(cls, recordings: Iterable[Recording], data: DataSet, unit: Unit) -> Users:
         """Group windows by unit: a person, or a record (one motion; for sensors one window)."""
         owned: dict[str, list[tuple[np.ndarray, str | None]]] = {}
+        persons: dict[str, str] = {}
         for recording in recordings:
             for number, window in enumerate(windows(recording.samples, data.modality)):
                 name = recording.person
@@ -82,13 +88,26 @@ class Users:
                     name = f"{recording.person}/{recording.name}"
                     name += f"/{number}" if data.modality.kind == "sensor" else ""
                 owned.setdefault(name, []).append((window, recording.label))
+                persons[name] = recording.person
         flat = [item for items in owned.values() for item in items]
         starts = np.cumsum([0, *(len(items) for items in owned.values())])
         raw = torch.from_numpy(np.stack([window for window, _ in flat])) if flat else torch.empty(0)
-        return cls(tuple(owned), starts.tolist(), raw, [label for _, label in flat], data.modality)
+        labels = [label for _, label in flat]
+        return cls(tuple(owned), starts.tolist(), raw, labels, data.modality, [persons[n] for n in owned])
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def exclude(self, withdrawn: Tombstones) -> None:
+        """From now on no unit of a person in `withdrawn` is `present`; replaces what was said before."""
+        if withdrawn != self._withdrawn:
+            gone = {person for person in set(self.persons) if person in withdrawn}
+            self._absent = frozenset(u for u, person in enumerate(self.persons) if person in gone)
+            self._withdrawn = withdrawn
+
+    def present(self, drawn: Sequence[int]) -> list[int]:
+        """Those of the units `drawn` whose person has not withdrawn; nobody else's place or draw changes."""
+        return [unit for unit in drawn if unit not in self._absent]
 
     def encode(self, codec: Codec, key: str) -> None:
         """Encode every window with the codec named `key`; repeats are free.

@@ -31,6 +31,7 @@ class RefusalCode(StrEnum):
     MALFORMED = "MALFORMED"
     POLICY = "POLICY"
     UNAVAILABLE = "UNAVAILABLE"
+    ROLLED_BACK = "ROLLED_BACK"
 
 
 class Refusal(FedmotionError):

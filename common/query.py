@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from common.errors import InputError
 from common.vector import Vector
+from common.witness import Head, Witness, is_hex
 
 Unit = Literal["user", "record"]
 Trust = Literal["local", "central"]
@@ -75,17 +76,23 @@ class Query:
     """One clipped, sampled, noised sum over units: round `round` of an accepted plan.
 
     Everything else a gate needs stands in the plan it accepted, so a server has no
-    field here with which to change the noise, the clip or the rate.
+    field here with which to change the noise, the clip or the rate. `witness` is the
+    newest head of the site's ledger that the coordinator has seen, in its own signature.
     """
 
     run_id: str
     plan_digest: str
     round: int
     state_digest: str
+    witness: Witness | None = None
 
     def digest(self, trust: Trust) -> str:
-        """SHA-256 over the query and the trust model, in hexadecimal."""
-        return _sha256({**asdict(self), "trust": trust})
+        """SHA-256 over what is asked and the trust model, in hexadecimal: asked again, it is the same.
+
+        The witness is no part of the question: a later one may come with the same query.
+        """
+        asked = {name: value for name, value in asdict(self).items() if name != "witness"}
+        return _sha256({**asked, "trust": trust})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +104,11 @@ class Plan:
     declared bound on how many sites hold one person; the events are what such a person pays in
     all. `options` are the method's hyper-parameters; `codec` describes the public codec and
     `arrays_digest` names its arrays, which travel with the plan; `labels` is the declared
-    vocabulary. `loss_weight` above 0 adds the weighted loss as a last coordinate, which is
-    clipped, noised and charged with the gradient. The ranges keep every number well inside
-    what a double and the accountant can hold, so that a hostile plan fails here and nowhere
-    later.
+    vocabulary. `coordinator_key` is the public key, in hexadecimal, in which the coordinator
+    countersigns ledger heads (empty: it does not). `loss_weight` above 0 adds the weighted
+    loss as a last coordinate, which is clipped, noised and charged with the gradient. The
+    ranges keep every number well inside what a double and the accountant can hold, so that a
+    hostile plan fails here and nowhere later.
     """
 
     run_id: str
@@ -120,6 +128,7 @@ class Plan:
     labels: tuple[str, ...]
     loss_weight: float = 0.0
     sites_per_person: int = 1
+    coordinator_key: str = ""
 
     def __post_init__(self) -> None:
         z, labels, k = self.noise_multiplier, len(self.labels), self.sites_per_person
@@ -139,6 +148,8 @@ class Plan:
         _require("number of labels", labels, labels <= MOST_LABELS, f"at most {MOST_LABELS}")
         _require("unit", self.unit, self.unit in ("user", "record"), "user or record")
         _require("trust", self.trust, self.trust in ("local", "central"), "local or central")
+        key = self.coordinator_key
+        _require("coordinator_key", key[:80], not key or is_hex(key, 32), "64 digits of hexadecimal")
         if self.steps_per_round > 1 and self.trust != "local":
             raise InputError(
                 "steps_per_round above 1 needs trust = local: every step carries the full noise"
@@ -195,16 +206,24 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
-    """A site's yes to a plan, with the constants of the site that the server needs."""
+    """A site's yes to a plan, with the constants of the site that the server needs.
+
+    `head` is the entry of the site's ledger that holds this plan's newest reservation or
+    release, signed with `site_key`, the ledger's public key in hexadecimal.
+    """
 
     site: str
     plan_digest: str
     declared_population: int
+    site_key: str = ""
+    head: Head | None = None
 
     def __post_init__(self) -> None:
         population = self.declared_population
         _require("site", self.site[:80], is_name(self.site), "1 to 64 letters, digits, '.', '_' or '-'")
         _require("declared_population", population, 1 <= population <= 10**9, "from 1 to 1e9")
+        key = self.site_key
+        _require("site_key", key[:80], not key or is_hex(key, 32), "64 digits of hexadecimal")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,7 +232,8 @@ class Release:
 
     `total` `[dimension]` float32 is the sum of clipped contributions plus noise (for
     several steps a round: expressed as such a sum, see `client.gate`); `charge` is the
-    ledger's number of the charge that paid for it.
+    number, within the run, of the charge that paid for it; `head` is the ledger's entry
+    that holds the release. Neither says how much else the ledger holds.
     """
 
     site: str
@@ -222,6 +242,7 @@ class Release:
     query_digest: str
     charge: int
     total: Vector
+    head: Head | None = None
 
 
 def is_name(text: str) -> bool:

@@ -20,14 +20,22 @@ from cryptography.hazmat.primitives.serialization import (
 from common.errors import InputError
 
 
-def create_key(path: Path) -> Ed25519PrivateKey:
-    """A new private key at `path` (PEM, readable by its owner alone)."""
+def create_key(path: Path, seed: str | None = None) -> Ed25519PrivateKey:
+    """A new private key at `path` (PEM, readable by its owner alone), on disk when this returns.
+
+    A `seed` makes it a function of the seed: for the test mode alone, which promises nothing.
+    """
     key = Ed25519PrivateKey.generate()
+    if seed is not None:
+        secret = hashlib.sha256(f"fedmotion test key {seed}".encode()).digest()
+        key = Ed25519PrivateKey.from_private_bytes(secret)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
     return key
 
 
@@ -63,6 +71,22 @@ def verify(public: str, content: bytes, entry: dict[str, str]) -> bool:
     except (InvalidSignature, KeyError, TypeError, ValueError):
         return False
     return entry["sha256"] == digest
+
+
+def attest(key: Ed25519PrivateKey, purpose: str, *facts: str) -> str:
+    """A signature of `facts` in hexadecimal; signed for one `purpose`, it serves no other."""
+    return key.sign(json.dumps([purpose, *facts]).encode()).hex()
+
+
+def attested(public: str, signature: str, purpose: str, *facts: str) -> bool:
+    """Whether `signature` is `public`'s over `facts`, made for `purpose`."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(
+            bytes.fromhex(signature), json.dumps([purpose, *facts]).encode()
+        )
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def read_signatures(path: Path) -> tuple[str, list[dict[str, str]]]:

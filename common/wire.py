@@ -22,6 +22,7 @@ from torch import Tensor
 from common.errors import FedmotionError, Refusal, RefusalCode
 from common.method import PublicState
 from common.query import Acceptance, Plan, Query, Release, Trust, Unit
+from common.witness import Head, Witness
 from protos import gate_pb2
 
 MAX_ARRAYS = 256
@@ -127,6 +128,7 @@ def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
         codec_json=json.dumps(plan.codec, sort_keys=True),
         loss_weight=plan.loss_weight,
         sites_per_person=plan.sites_per_person,
+        coordinator_key=plan.coordinator_key,
     )
     return _pack(header, arrays)
 
@@ -153,19 +155,33 @@ def decode_plan(content: RecordDict) -> tuple[Plan, dict[str, Tensor]]:
         codec=_object(header.codec_json),
         loss_weight=header.loss_weight,
         sites_per_person=header.sites_per_person,
+        coordinator_key=header.coordinator_key,
     )
     return plan, _arrays(content)
 
 
 def encode_query(query: Query, state: PublicState) -> RecordDict:
     """One round's question with the broadcast state."""
+    return _pack(_query_header(query), state.arrays)
+
+
+def with_witness(content: RecordDict, query: Query) -> RecordDict:
+    """The encoded query `content` as `query` asks it of one site; the arrays are shared, not packed again."""
+    own = _pack(_query_header(query))
+    own["arrays"] = content.array_records["arrays"]
+    return own
+
+
+def _query_header(query: Query) -> gate_pb2.Query:
     header = gate_pb2.Query(
         run_id=query.run_id,
         plan_digest=query.plan_digest,
         round=query.round,
         state_digest=query.state_digest,
     )
-    return _pack(header, state.arrays)
+    if query.witness is not None:
+        header.witness.head, header.witness.signature = query.witness.head, query.witness.signature
+    return header
 
 
 @_strict
@@ -177,6 +193,9 @@ def decode_query(content: RecordDict) -> tuple[Query, PublicState]:
         plan_digest=header.plan_digest,
         round=header.round,
         state_digest=header.state_digest,
+        witness=Witness(head=header.witness.head, signature=header.witness.signature)
+        if header.HasField("witness")
+        else None,
     )
     return query, PublicState(round=header.round - 1, arrays=_arrays(content))
 
@@ -187,8 +206,20 @@ def encode_acceptance(acceptance: Acceptance) -> RecordDict:
             site=acceptance.site,
             plan_digest=acceptance.plan_digest,
             declared_population=acceptance.declared_population,
+            site_key=acceptance.site_key,
+            **_shown(acceptance.head),
         )
     )
+
+
+def _shown(head: Head | None) -> dict[str, str]:
+    return {} if head is None else {"head": head.hash, "head_signature": head.signature}
+
+
+def _head(header: gate_pb2.Accepted | gate_pb2.Release) -> Head | None:
+    if not header.head and not header.head_signature:
+        return None
+    return Head(hash=header.head, signature=header.head_signature)
 
 
 @_strict
@@ -200,6 +231,8 @@ def decode_acceptance(content: RecordDict) -> Acceptance:
         site=header.site,
         plan_digest=header.plan_digest,
         declared_population=header.declared_population,
+        site_key=header.site_key,
+        head=_head(header),
     )
 
 
@@ -211,6 +244,7 @@ def encode_release(release: Release) -> RecordDict:
         query_digest=release.query_digest,
         dimension=release.total.numel(),
         charge=release.charge,
+        **_shown(release.head),
     )
     return _pack(header, {"total": release.total})
 
@@ -236,6 +270,7 @@ def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
         query_digest=header.query_digest,
         charge=header.charge,
         total=total,
+        head=_head(header),
     )
 
 

@@ -46,6 +46,7 @@ class Plan(_message.Message):
     CODEC_JSON_FIELD_NUMBER: _builtins.int
     LOSS_WEIGHT_FIELD_NUMBER: _builtins.int
     SITES_PER_PERSON_FIELD_NUMBER: _builtins.int
+    COORDINATOR_KEY_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     method: _builtins.str
     options_json: _builtins.str
@@ -71,6 +72,8 @@ class Plan(_message.Message):
     """above 0: the last coordinate is the weighted loss"""
     sites_per_person: _builtins.int
     """at how many sites one person may be at most"""
+    coordinator_key: _builtins.str
+    """Ed25519, hexadecimal: the coordinator's witnesses are signed with it"""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """the declared vocabulary"""
@@ -95,10 +98,11 @@ class Plan(_message.Message):
         codec_json: _builtins.str = ...,
         loss_weight: _builtins.float = ...,
         sites_per_person: _builtins.int = ...,
+        coordinator_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "coordinator_key", b"coordinator_key", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -112,11 +116,16 @@ class Query(_message.Message):
     PLAN_DIGEST_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     STATE_DIGEST_FIELD_NUMBER: _builtins.int
+    WITNESS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     plan_digest: _builtins.str
     round: _builtins.int
     """from 1"""
     state_digest: _builtins.str
+    @_builtins.property
+    def witness(self) -> Global___Witness:
+        """no part of the query's digest"""
+
     def __init__(
         self,
         *,
@@ -124,14 +133,41 @@ class Query(_message.Message):
         plan_digest: _builtins.str = ...,
         round: _builtins.int = ...,
         state_digest: _builtins.str = ...,
+        witness: Global___Witness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["witness", b"witness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id", "state_digest", b"state_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id", "state_digest", b"state_digest", "witness", b"witness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Query: _TypeAlias = Query  # noqa: Y015
+
+@_typing.final
+class Witness(_message.Message):
+    """The newest head of the site's ledger that the coordinator has seen, in the coordinator's signature over
+    plan, site and head. A site whose ledger lacks it was restored from an older backup, and refuses.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    head: _builtins.str
+    signature: _builtins.str
+    def __init__(
+        self,
+        *,
+        head: _builtins.str = ...,
+        signature: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Witness: _TypeAlias = Witness  # noqa: Y015
 
 @_typing.final
 class Release(_message.Message):
@@ -143,13 +179,18 @@ class Release(_message.Message):
     QUERY_DIGEST_FIELD_NUMBER: _builtins.int
     DIMENSION_FIELD_NUMBER: _builtins.int
     CHARGE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    HEAD_SIGNATURE_FIELD_NUMBER: _builtins.int
     site: _builtins.str
     run_id: _builtins.str
     round: _builtins.int
     query_digest: _builtins.str
     dimension: _builtins.int
     charge: _builtins.int
-    """the number of the charge in the site's ledger that paid for it"""
+    """the number, within the run, of the charge that paid for it"""
+    head: _builtins.str
+    """salted hash of the ledger's entry that holds this release; tells nothing else of it"""
+    head_signature: _builtins.str
     def __init__(
         self,
         *,
@@ -159,10 +200,12 @@ class Release(_message.Message):
         query_digest: _builtins.str = ...,
         dimension: _builtins.int = ...,
         charge: _builtins.int = ...,
+        head: _builtins.str = ...,
+        head_signature: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "dimension", b"dimension", "query_digest", b"query_digest", "round", b"round", "run_id", b"run_id", "site", b"site"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "dimension", b"dimension", "head", b"head", "head_signature", b"head_signature", "query_digest", b"query_digest", "round", b"round", "run_id", b"run_id", "site", b"site"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,19 +218,30 @@ class Accepted(_message.Message):
     SITE_FIELD_NUMBER: _builtins.int
     PLAN_DIGEST_FIELD_NUMBER: _builtins.int
     DECLARED_POPULATION_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    HEAD_SIGNATURE_FIELD_NUMBER: _builtins.int
+    SITE_KEY_FIELD_NUMBER: _builtins.int
     site: _builtins.str
     plan_digest: _builtins.str
     declared_population: _builtins.int
+    head: _builtins.str
+    """of the plan's newest reservation or release"""
+    head_signature: _builtins.str
+    site_key: _builtins.str
+    """Ed25519, hexadecimal: the site's ledger signs heads with it"""
     def __init__(
         self,
         *,
         site: _builtins.str = ...,
         plan_digest: _builtins.str = ...,
         declared_population: _builtins.int = ...,
+        head: _builtins.str = ...,
+        head_signature: _builtins.str = ...,
+        site_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_population", b"declared_population", "plan_digest", b"plan_digest", "site", b"site"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared_population", b"declared_population", "head", b"head", "head_signature", b"head_signature", "plan_digest", b"plan_digest", "site", b"site", "site_key", b"site_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ from common.noise import Source
 from common.query import NEIGHBOURING, Acceptance, Plan, Query
 from common.signing import load_key, public_name
 from common.storage import exclusive, held, read_json, write_json, writing
-from common.wire import decode_acceptance, decode_release, encode_plan, encode_query
+from common.wire import decode_acceptance, decode_release, encode_plan, encode_query, with_witness
 from server.aggregate import Sum
 from server.checkpoint import KEY, Checkpoint
+from server.witnesses import Witnesses
 
 METRICS = "metrics.jsonl"
 OUTCOME = "outcome.json"
@@ -76,10 +77,11 @@ def _coordinate(
     grid: Grid, folder: Path, settings: Settings, checkpoint: Checkpoint, key: Ed25519PrivateKey
 ) -> None:
     forget_rows_after(folder / METRICS, checkpoint.state.round)
-    sites, refusals = _enrol(grid, checkpoint, settings)
+    witnesses = Witnesses(folder, key, checkpoint.plan.digest())
+    sites, refusals = _enrol(grid, checkpoint, settings, witnesses)
     stopped = None
     if sites:
-        rounds = _Rounds(grid, folder, settings, checkpoint, sites, refusals, key)
+        rounds = _Rounds(grid, folder, settings, checkpoint, sites, refusals, key, witnesses)
         stopped = rounds.run()
         checkpoint = rounds.checkpoint
     else:
@@ -107,11 +109,13 @@ class _Rounds:
         sites: Sequence[tuple[int, Acceptance]],
         refusals: Counter[RefusalCode],
         key: Ed25519PrivateKey,
+        witnesses: Witnesses,
     ) -> None:
         self._grid = grid
         self._folder = folder
         self._settings = settings
         self._key = key
+        self._witnesses = witnesses
         self._source = Source(settings.test_seed)
         self._method = checkpoint.method()
         self._sites = dict(sites)
@@ -145,24 +149,30 @@ class _Rounds:
         total = Sum(plan.dimension)
         exchange = Exchange(self._grid, "train", self._settings.patience, f"round {round}")
         content = encode_query(query, state)
-        for node, answer in exchange.answers(list(self._sites), content):
+
+        def question(node: int) -> RecordDict:
+            return with_witness(content, replace(query, witness=self._witnesses.of(self._sites[node].site)))
+
+        for node, answer in exchange.answers(list(self._sites), question):
             site = self._sites[node]
             try:
                 release = decode_release(answer(), query, plan)
                 if release.site != site.site:
                     raise Refusal(RefusalCode.MALFORMED, f"{release.site} answered for {site.site}")
+                self._witnesses.see(site.site, release.head)
                 total.add(release, site)
             except Refusal as refusal:
                 _log.warning("%s, round %d: %s", site.site, round, refusal)
                 self._refusals[refusal.code] += 1
                 if refusal.code is RefusalCode.BUDGET_EXHAUSTED:
                     del self._sites[node]
+        self._witnesses.save()
         return total
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One question to many nodes, in chunks, answers in the order of `nodes`."""
+    """A question to each of many nodes, in chunks, answers in the order of `nodes`."""
 
     grid: Grid
     message_type: str
@@ -170,12 +180,12 @@ class Exchange:
     group: str
 
     def answers(
-        self, nodes: Sequence[int], content: RecordDict
+        self, nodes: Sequence[int], question: Callable[[int], RecordDict]
     ) -> Iterator[tuple[int, Callable[[], RecordDict]]]:
         """For each node a function that returns its answer or raises Refusal(UNAVAILABLE)."""
         for start in range(0, len(nodes), _CHUNK):
             part = nodes[start : start + _CHUNK]
-            pushed = {node: self._push(content, node) for node in part}
+            pushed = {node: self._push(question(node), node) for node in part}
             replies = self._pull({message for message in pushed.values() if message is not None})
             for node in part:
                 yield node, _content(replies.get(pushed[node] or ""))
@@ -209,22 +219,25 @@ def _content(reply: Message | None) -> Callable[[], RecordDict]:
 
 
 def _enrol(
-    grid: Grid, checkpoint: Checkpoint, settings: Settings
+    grid: Grid, checkpoint: Checkpoint, settings: Settings, witnesses: Witnesses
 ) -> tuple[list[tuple[int, Acceptance]], Counter[RefusalCode]]:
     """Put the plan to every node: (node, acceptance) in the order of site names, and refusals by code."""
     plan = checkpoint.plan
     exchange = Exchange(grid, "query.plan", settings.patience, "plan")
     accepted: dict[str, tuple[int, Acceptance]] = {}
     refusals: Counter[RefusalCode] = Counter()
-    for node, answer in exchange.answers(_nodes(grid, settings), encode_plan(plan, checkpoint.codec_arrays)):
+    content = encode_plan(plan, checkpoint.codec_arrays)
+    for node, answer in exchange.answers(_nodes(grid, settings), lambda _: content):
         try:
             acceptance = decode_acceptance(answer())
             if acceptance.plan_digest != plan.digest() or acceptance.site in accepted:
                 raise Refusal(RefusalCode.MALFORMED, f"{acceptance.site} accepted another plan or twice")
+            witnesses.enrol(acceptance)
             accepted[acceptance.site] = (node, acceptance)
         except Refusal as refusal:
             _log.warning("node %d: %s", node, refusal)
             refusals[refusal.code] += 1
+    witnesses.save()
     return [accepted[name] for name in sorted(accepted)], refusals
 
 

@@ -47,8 +47,10 @@ class _Lazy(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name in self._table:
             module, function, _ = self._table[name]
-            app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            app.command(name)(getattr(import_module(module), function))
+            app = found = getattr(import_module(module), function)
+            if not isinstance(found, typer.Typer):
+                app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+                app.command(name)(found)
             command = typer.main.get_command(app)
         return name, command, rest
 

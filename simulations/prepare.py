@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 import uuid
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from client.datasets import DataOptions, DataSet, open_data_set
 from client.site import BudgetTable, DataTable, ShareTable, SiteFile, SpeedTable, resolve_device
 from client.users import Users
 from common.accounting import calibrate, epsilon
-from common.errors import InputError, Refusal
+from common.errors import InputError
 from common.generator.codec import Codec
 from common.generator.motion_codec import fit_motion_codec
 from common.generator.sensor_codec import SensorCodec
@@ -28,7 +27,7 @@ from common.motion.population import PUBLIC, synthesise
 from common.motion.recording import Modality, Recording
 from common.motion.windows import windows
 from common.query import Plan, person_event
-from common.signing import create_key, load_key
+from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, writing
 from server.checkpoint import FILE, KEY, Checkpoint
 from server.rounds import Settings
@@ -153,7 +152,9 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
         )
     units = declared_units(config, data)
     codec = _codec(config, data, public)
-    plan = make_plan(config, codec, units)
+    seed = str(config.seed) if config.test_mode else None
+    key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY, seed)
+    plan = replace(make_plan(config, codec, units), coordinator_key=public_name(key))
     with writing(folder):
         for part in ("sites", "ledgers", "samples"):
             (folder / part).mkdir(exist_ok=True)
@@ -161,7 +162,6 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
         _write_site(folder, site, config, plan, units)
     test_seed = config.seed if config.test_mode else None
     Settings(sites=len(deals), patience=_PATIENCE, test_seed=test_seed, leash=LOCK).write(folder)
-    key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY)
     method = build(plan.method, plan.options, codec)
     Checkpoint(plan, codec.arrays(), method.init(config.seed)).save(folder, key)
     return plan
@@ -245,20 +245,7 @@ def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units:
     write_atomically(path, to_toml(file.model_dump(exclude_none=True)).encode())
     site_file = SiteFile.read(path)
     if not site_file.ledger.exists():
-        with writing(site_file.ledger):
-            _create_ledger(site_file)
-
-
-def _create_ledger(site: SiteFile) -> None:
-    """All of the ledger or none of it: a half-made one would be no ledger to a resumed run."""
-    unfinished = site.ledger.with_name(f".{site.ledger.name}.new")
-    for path in site.ledger.parent.glob(f"{unfinished.name}*"):
-        path.unlink()
-    try:
-        site.model_copy(update={"ledger": unfinished}).create_ledger()
-    except (Refusal, sqlite3.Error) as error:
-        raise InputError(f"cannot write {site.ledger}: {error}; free space or choose another --out") from None
-    unfinished.replace(site.ledger)
+        site_file.create_ledger()
 
 
 def to_toml(values: dict[str, Any], prefix: str = "") -> str:

@@ -228,7 +228,7 @@ def _guarantee(config: Simulation) -> str:
 def _site(path: Path, plan: Plan) -> tuple[dict[str, Any], list[PrivacyEvent]]:
     """One site's row of `run.json`, from its own ledger; closing it leaves no write-ahead log."""
     site = SiteFile.read(path)
-    with Ledger.open(site.ledger) as ledger:
+    with Ledger.read(site.ledger) as ledger:
         events = ledger.events(plan.digest())
     row = {
         "name": site.name,

@@ -129,7 +129,8 @@ def test_metrics_hold_one_row_a_round_and_public_facts_alone(out: Path) -> None:
 def test_a_run_leaves_its_files_and_no_journal(out: Path) -> None:
     assert {path.name for path in out.iterdir()} >= FILES
     assert len(list((out / "samples").glob("*.bvh"))) == 12
-    assert [path.name for path in sorted((out / "ledgers").iterdir())] == ["site-01.sqlite", "site-02.sqlite"]
+    ledgers = ["site-01.sqlite", "site-01.sqlite.key", "site-02.sqlite", "site-02.sqlite.key"]
+    assert [path.name for path in sorted((out / "ledgers").iterdir())] == ledgers
     assert (out / "keys" / "coordinator.pem").stat().st_mode & 0o077 == 0
     for page in (out / "report.html", out / "samples" / "index.html"):
         text = page.read_text(encoding="utf-8")
@@ -137,7 +138,7 @@ def test_a_run_leaves_its_files_and_no_journal(out: Path) -> None:
 
 
 def test_every_ledger_holds_every_round_once(out: Path) -> None:
-    for path in (out / "ledgers").iterdir():
+    for path in (out / "ledgers").glob("*.sqlite"):
         with closing(sqlite3.connect(path)) as ledger:
             charged = ledger.execute("SELECT round, count FROM charges ORDER BY id").fetchall()
         assert charged == [(1, 1), (2, 1), (3, 1)]

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import torch
 
+from client import accounts
 from client.gate import LocalGate
 from client.ledger import Charge, Ledger
 from common.errors import Refusal
+from common.query import PrivacyEvent, Query
 from tests.small_site import ask, crowd, make_gate, make_plan, make_state, new_ledger
 
 ROUNDS = 6
@@ -141,9 +143,12 @@ def test_control_another_order_fails_the_same_checks(tmp_path: Path, sabotage: s
     def forgetful() -> None:
         Ledger.store = lambda self, charge, payload: None  # type: ignore[method-assign]
 
+    def unpaid(self: Ledger, query: Query, digest: str, event: PrivacyEvent) -> Charge:
+        return Charge(id=query.round, plan="", round=query.round, payload=None)
+
     def late() -> None:
         """Sends first: the charge is never written, as if killed in between."""
-        Ledger.charge = lambda self, query, *_: Charge(id=query.round, round=query.round, payload=None)  # type: ignore[method-assign]
+        Ledger.charge = unpaid  # type: ignore[method-assign]
         Ledger.store = lambda self, charge, payload: None  # type: ignore[method-assign]
 
     for _ in range(2):
@@ -152,7 +157,7 @@ def test_control_another_order_fails_the_same_checks(tmp_path: Path, sabotage: s
     assert underpaid or two_releases_under_one_charge(folder)
 
 
-def race(ledgers: list[Ledger], gates: list[LocalGate]) -> set[tuple[int, bytes]]:
+def race(gates: list[LocalGate]) -> set[tuple[int, bytes]]:
     """All gates answer one query at once; what was sent."""
     found: set[tuple[int, bytes]] = set()
     together = threading.Barrier(len(gates))
@@ -175,23 +180,19 @@ def race(ledgers: list[Ledger], gates: list[LocalGate]) -> set[tuple[int, bytes]
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one gate", "a gate each"])
 def test_a_query_put_from_many_sides_at_once_has_one_answer(tmp_path: Path, shared: bool) -> None:
-    new_ledger(tmp_path / "l").close()
-    ledgers = [Ledger.open(tmp_path / "l") for _ in range(1 if shared else 4)]
-    gates = [make_gate(ledger, PEOPLE) for ledger in ledgers]
-    gates[0].accept(PLAN, {})
-    answers = race(ledgers, gates * (4 if shared else 1))
-    assert len(answers) == 1
-    assert ledgers[0].events() == [PLAN.event()]
-    for ledger in ledgers:
-        ledger.close()
+    with new_ledger(tmp_path / "l") as ledger:
+        gates = [make_gate(ledger, PEOPLE) for _ in range(1 if shared else 4)]
+        gates[0].accept(PLAN, {})
+        assert len(race(gates * (4 if shared else 1))) == 1
+        assert ledger.events() == [PLAN.event()]
 
 
 def test_control_without_the_single_write_two_answers_share_a_charge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def overwrite(self: Ledger, charge: Charge, payload: bytes) -> None:
-        with self._transaction() as connection:
-            connection.execute("UPDATE charges SET payload = ? WHERE id = ?", (payload, charge.id))
+        with self._book.transaction() as page:
+            page.append("stored", None, plan=charge.plan, number=charge.id, payload="", withdrawn=0)
 
     both_charged = threading.Barrier(2)
     real = Ledger.charge
@@ -204,14 +205,12 @@ def test_control_without_the_single_write_two_answers_share_a_charge(
     monkeypatch.setattr(Ledger, "charge", charge)
     for store, answers in ((Ledger.store, 1), (overwrite, 2)):
         monkeypatch.setattr(Ledger, "store", store)
-        path = tmp_path / str(answers)
-        new_ledger(path).close()
-        ledgers = [Ledger.open(path) for _ in range(2)]
-        gates = [make_gate(ledger, PEOPLE) for ledger in ledgers]
-        gates[0].accept(PLAN, {})
-        assert len(race(ledgers, gates)) == answers
-        for ledger in ledgers:
-            ledger.close()
+        if store is overwrite:
+            monkeypatch.setitem(accounts._APPLY, "stored", lambda *_: None)
+        with new_ledger(tmp_path / str(answers)) as ledger:
+            gates = [make_gate(ledger, PEOPLE) for _ in range(2)]
+            gates[0].accept(PLAN, {})
+            assert len(race(gates)) == answers
 
 
 def test_a_server_that_asks_one_round_over_and_over_pays_for_each_answer(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 
 import client.app
+from client.ledger import Ledger
 from client.users import Users
 from common.errors import Refusal, RefusalCode
 from common.query import Acceptance, Plan, Release
@@ -144,13 +146,18 @@ def huge() -> Users:
 def test_with_the_draws_held_fixed_the_reply_is_the_same_whatever_the_data_are(
     install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sum is replaced by a constant: all that is left to differ would be a leak."""
+    """The sum is a constant, as are clock and chance: all that is left to differ would be a leak."""
+    monkeypatch.setattr("client.chain._now", lambda: "then")
+    monkeypatch.setattr("client.chain.os.urandom", bytes)
+    new_ledger(tmp_path / "new").close()
     monkeypatch.setattr(
         "client.gate.clipped_sum", lambda *_: torch.zeros(PLAN.dimension, dtype=torch.float64)
     )
     replies = set()
     for number, people in enumerate((nobody, broken, raising, huge, lambda: crowd(20))):
-        with new_ledger(tmp_path / f"{number}.sqlite") as ledger:
+        for suffix in ("", ".key"):
+            shutil.copy(tmp_path / f"new{suffix}", tmp_path / f"{number}{suffix}")
+        with Ledger.open(tmp_path / str(number)) as ledger:
             grid = install(make_gate(ledger, people, seed=1))
             said = [seen(send(grid, content, kind)) for kind, content in MESSAGES.items()]
             said += [seen(send(grid, content, "train")) for content in corrupt()]

@@ -58,7 +58,7 @@ def test_a_unit_is_charged_before_people_are_read(ledger: Ledger) -> None:
     seen: list[object] = []
 
     def people() -> Users:
-        seen.append(Ledger.open(ledger.path).events())
+        seen.append(Ledger.read(ledger.path).events())
         return crowd(3)
 
     gate = make_gate(ledger, people)
@@ -215,8 +215,8 @@ def test_under_central_trust_no_sum_is_kept_and_a_repeat_is_the_same(ledger: Led
     gate = make_gate(ledger, crowd(12))
     gate.accept(plan, {})
     first = released(gate, plan)
-    kept = ledger._connection.execute("SELECT length(payload) FROM charges").fetchall()
-    assert kept == [(32,)]
+    (paid,) = ledger.accounts.plan(plan.digest()).paid
+    assert paid.stored is not None and len(ledger._book.attachment(paid.stored)) == 32
     again = released(make_gate(ledger, crowd(12)), plan)
     assert torch.equal(first.total, again.total)
     assert ledger.events() == [plan.event()]
@@ -245,8 +245,8 @@ def test_a_full_disk_sends_nothing(ledger: Ledger) -> None:
     plan = make_plan()
     gate = make_gate(ledger, crowd(3))
     gate.accept(plan, {})
-    pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
-    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = ledger._book.connection.execute("PRAGMA page_count").fetchone()[0]
+    ledger._book.connection.execute(f"PRAGMA max_page_count = {pages}")
     assert refused(gate, plan, make_state(plan, 1)) is RefusalCode.UNAVAILABLE
 
 

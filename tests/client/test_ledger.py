@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -133,21 +132,21 @@ def test_a_charge_without_bytes_serves_once_more(path: Path) -> None:
         assert ledger.events() == [plan.event()]
 
 
-def test_a_charge_is_answered_once_however_many_gates_share_the_ledger(path: Path) -> None:
+def test_a_charge_is_answered_once_however_many_answer_it(path: Path) -> None:
     """Two gates charge the same query; the slower one finds it answered, even after a later round."""
     plan = make_plan()
-    with new_ledger(path) as one, Ledger.open(path) as two:
-        one.reserve(plan, b"")
-        slow = one.charge(*query_of(plan, 1), plan.event())
-        quick = two.charge(*query_of(plan, 1), plan.event())
-        assert slow.id == quick.id
-        two.store(quick, b"quick")
+    with new_ledger(path) as ledger:
+        ledger.reserve(plan, b"")
+        slow = ledger.charge(*query_of(plan, 1), plan.event())
+        quick = ledger.charge(*query_of(plan, 1), plan.event())
+        assert slow == quick
+        ledger.store(quick, b"quick")
         with pytest.raises(Refusal) as caught:
-            one.store(slow, b"slow")
+            ledger.store(slow, b"slow")
         assert code(caught) is RefusalCode.UNAVAILABLE
-        two.charge(*query_of(plan, 2), plan.event())  # replaces the stored bytes
+        ledger.charge(*query_of(plan, 2), plan.event())  # replaces the stored bytes
         with pytest.raises(Refusal):
-            one.store(slow, b"slow")
+            ledger.store(slow, b"slow")
 
 
 def test_replaced_bytes_are_gone_from_the_file(path: Path) -> None:
@@ -188,23 +187,41 @@ def test_a_missing_foreign_or_damaged_ledger_is_refused_and_never_made(path: Pat
         assert (path.read_bytes() if path.exists() else None) == content
 
 
-def test_a_ledger_is_never_made_over_an_old_one(path: Path) -> None:
+def test_a_ledger_is_never_made_over_an_old_or_a_lost_one(path: Path) -> None:
     new_ledger(path).close()
-    with pytest.raises(InputError):
-        Ledger.create(path, "north", "user", Budget(epsilon=1e9, delta=0.5))
+    for lost in (False, True):
+        if lost:
+            path.unlink()
+        with pytest.raises(InputError):
+            Ledger.create(path, "north", "user", Budget(epsilon=1e9, delta=0.5))
 
 
-def test_a_ledger_appears_whole_or_not_at_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crash between schema and owner must not leave a ledger without a budget."""
-    with pytest.raises((Refusal, sqlite3.Error)):
-        Ledger.create(path, None, "user", Budget(epsilon=1.0, delta=1e-5))  # type: ignore[arg-type]
-    with pytest.raises(Refusal):
-        Ledger.open(path)
+def test_a_ledger_needs_a_name_that_can_stand_in_a_log(path: Path) -> None:
+    for name in ("", "a b", "x\ny", "é", "x" * 65):
+        with pytest.raises(InputError):
+            Ledger.create(path, name, "user", Budget(epsilon=1.0, delta=1e-5))
+    assert not list(path.parent.iterdir())
+
+
+def test_what_leaves_the_site_counts_nothing_else(path: Path) -> None:
+    """Number of the charge and head of one run are the same whatever other runs and withdrawals there are."""
+    plan, other = make_plan(), make_plan(run_id="other", noise_multiplier=9.0)
+    with new_ledger(path) as ledger:
+        ledger.reserve(other, b"")
+        ledger.store(ledger.charge(*query_of(other, 1), other.event()), b"x")
+        ledger.reserve(plan, b"")
+        first = ledger.charge(*query_of(plan, 1), plan.event())
+        ledger.store(first, b"y")
+        shown = ledger.head(plan.digest())
+        ledger.withdraw("Ann")
+        ledger.charge(*query_of(other, 2), other.event())
+        assert first.id == 1
+        assert ledger.head(plan.digest()) == shown and shown.signed_by(ledger.key, "north")
 
 
 def full(ledger: Ledger) -> None:
-    pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
-    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = ledger._book.connection.execute("PRAGMA page_count").fetchone()[0]
+    ledger._book.connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def test_a_full_disk_refuses_and_keeps_what_was_charged(path: Path) -> None:
@@ -228,7 +245,7 @@ def test_a_ledger_that_cannot_be_written_charges_nothing(path: Path) -> None:
     plan = make_plan()
     with new_ledger(path) as ledger:
         ledger.reserve(plan, b"")
-        ledger._connection.execute("PRAGMA query_only = ON")
+        ledger._book.connection.execute("PRAGMA query_only = ON")
         with pytest.raises(Refusal) as caught:
             ledger.charge(*query_of(plan, 1), plan.event())
         assert code(caught) is RefusalCode.UNAVAILABLE

@@ -44,7 +44,8 @@ def test_a_prepared_folder_can_start(public: Corpus, tmp_path: Path) -> None:
     sites = [SiteFile.read(path) for path in sorted((tmp_path / "sites").glob("*.toml"))]
     assert [site.declared_population for site in sites] == [12, 12]
     assert all(site.ledger.is_file() and site.test_seed is None for site in sites)
-    assert {path.name for path in (tmp_path / "ledgers").iterdir()} == {"site-01.sqlite", "site-02.sqlite"}
+    names = {path.name for path in (tmp_path / "ledgers").iterdir()}
+    assert names == {f"site-0{n}.sqlite{suffix}" for n in (1, 2) for suffix in ("", ".key")}
     assert prepare(config, open_people(config), public, tmp_path) == plan, "a second call changes nothing"
 
 
@@ -54,7 +55,7 @@ def test_what_a_crash_left_half_made_is_made_again(public: Corpus, tmp_path: Pat
     (tmp_path / "ledgers" / ".site-01.sqlite.new").write_bytes(b"half")
     (tmp_path / "ledgers" / ".site-01.sqlite.new-wal").write_bytes(b"half")
     prepare(config, open_people(config), public, tmp_path)
-    assert len(list((tmp_path / "ledgers").iterdir())) == 2
+    assert len(list((tmp_path / "ledgers").iterdir())) == 4
     SiteFile.read(tmp_path / "sites" / "site-01.toml").open_gate().close()
 
 
