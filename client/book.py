@@ -100,7 +100,7 @@ class Book:
                 ledger_file.require_form(self.connection, self.path)
                 self._catch_up()
                 self._require_attachments()
-        except sqlite3.Error as error:
+        except ledger_file.UNREADABLE as error:
             self.close()
             raise DamageError(f"its file is damaged: {error}") from None
         except BaseException:
@@ -114,7 +114,8 @@ class Book:
         try:
             yield
         finally:
-            self.connection.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
 
     def _catch_up(self) -> None:
         """Read the entries after the tip, which must still be there, and the signature of the last."""
@@ -177,7 +178,7 @@ class Book:
                     if self.connection.in_transaction:
                         self.connection.execute("ROLLBACK")
                     raise
-            except (sqlite3.Error, OSError, DamageError) as error:
+            except (*ledger_file.UNREADABLE, OSError, DamageError) as error:
                 raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {self.path}: {error}") from None
 
     def _end(self, page: Page) -> None:
@@ -204,7 +205,7 @@ def open_book(path: Path, gate: bool) -> Book:
     try:
         book = Book(path, load_key(ledger_file.key_path(path)), gate)
         book.check()
-    except (sqlite3.Error, DamageError, InputError) as error:
+    except (*ledger_file.UNREADABLE, DamageError, InputError) as error:
         raise Refusal(
             RefusalCode.UNAVAILABLE, f"ledger {path} is refused: {error}; restore it from its newest backup"
         ) from None

@@ -21,7 +21,10 @@ _SALT = 16
 
 
 class DamageError(FedmotionError):
-    """The ledger is not as it was written (exit code 1); the message names the first bad entry."""
+    """The ledger is not as it was written (exit code 1); one line names the first bad entry."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(" ".join(reason.split()))
 
 
 class Tip(NamedTuple):

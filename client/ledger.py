@@ -97,7 +97,7 @@ class Ledger:
         try:
             book = Book(path, None, gate=False)
             book.check()
-        except (sqlite3.Error, DamageError) as error:
+        except (*ledger_file.UNREADABLE, DamageError) as error:
             raise DamageError(f"ledger {path}: {error}") from None
         return cls(book)
 
@@ -274,7 +274,7 @@ class Ledger:
         try:
             self._book.wake()
             yield
-        except (sqlite3.Error, OSError, DamageError) as error:
+        except (*ledger_file.UNREADABLE, OSError, DamageError) as error:
             raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {self.path}: {error}") from None
 
     def _require_gate(self) -> None:

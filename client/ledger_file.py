@@ -24,6 +24,8 @@ from common.signing import create_key
 from common.storage import writing
 
 VERSION = 2
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises; Python decodes even SQLite's own words about it."""
 _APPLICATION = 0x666D6C67
 _SCHEMA = """
 CREATE TABLE entries (
@@ -86,7 +88,7 @@ def require_form(connection: sqlite3.Connection, path: Path) -> None:
         raise DamageError("its schema was changed")
     found = connection.execute("PRAGMA integrity_check").fetchone()[0]
     if found != "ok":
-        raise DamageError(f"its file is damaged: {' '.join(found.split())}")
+        raise DamageError(f"its file is damaged: {found}")
 
 
 def _require_length(connection: sqlite3.Connection, path: Path) -> None:
