@@ -9,6 +9,7 @@ and once only: of several gates that answer one query, one stores and the others
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self.path = path
+        self._files = {path: _identity(path)}
 
     @classmethod
     def create(cls, path: Path, site: str, unit: Unit, budget: Budget) -> Self:
@@ -234,6 +236,21 @@ class Ledger:
         )
         return [PrivacyEvent(noise_multiplier=z, sampling_rate=q, count=count) for z, q, count in rows]
 
+    def _require_in_place(self) -> None:
+        """Raise Refusal(UNAVAILABLE) where the open files are no longer those on disk.
+
+        SQLite writes on to a file that was deleted or replaced, and to a deleted
+        write-ahead log: the charge would be gone at the next start, the release sent.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        if self._files.setdefault(log, _identity(log)) is None or any(
+            _identity(path) != known for path, known in self._files.items()
+        ):
+            raise Refusal(
+                RefusalCode.UNAVAILABLE,
+                f"ledger {self.path} or its log was deleted or replaced while open: restore it from its backup",
+            )
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -241,12 +258,21 @@ class Ledger:
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
+                self._require_in_place()
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {self.path}: {error}") from None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _columns(event: PrivacyEvent) -> tuple[float, float, int]:

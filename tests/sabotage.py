@@ -1,0 +1,311 @@
+"""Builds with one defence taken out, by name: the check that guards it must fail on that build.
+
+All sabotage of the real code is here, so that a change of its insides is followed in one
+place. `tests/attacks/test_sabotaged_builds.py` pairs each with the checks that catch it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+import torch
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from torch import Tensor
+
+import client.app
+import client.gate
+from client.gate import LocalGate
+from client.ledger import Budget, Charge, Ledger
+from client.mechanism import SampledGaussian
+from client.policy import SitePolicy
+from common.errors import Refusal
+from common.noise import Source
+from common.query import Release
+from common.wire import encode_refusal, encode_release
+
+Patch = pytest.MonkeyPatch
+Sum = Callable[..., Tensor]
+
+
+def wrap_sum(patch: Patch, wrapper: Callable[[Sum, dict[str, Any]], Tensor]) -> None:
+    """Put `wrapper` around the clipped sum that the gate calls; it gets the real one and its arguments by name."""
+    real = client.gate.clipped_sum
+    signature = inspect.signature(real)
+
+    def wrapped(*arguments: Any, **named: Any) -> Tensor:
+        return wrapper(real, dict(signature.bind(*arguments, **named).arguments))
+
+    patch.setattr(client.gate, "clipped_sum", wrapped)
+
+
+def no_clip(patch: Patch) -> None:
+    """Rows as they are: clipped to a million times C."""
+    wrap_sum(patch, lambda real, given: real(**{**given, "clip_norm": given["clip_norm"] * 1e6}))
+
+
+def loose_clip(patch: Patch) -> None:
+    """A clip that is one per cent off."""
+    wrap_sum(patch, lambda real, given: real(**{**given, "clip_norm": given["clip_norm"] * 1.01}))
+
+
+def naive_clip(patch: Patch) -> None:
+    """min(1, C / norm) x row in the rows' own precision, as most code has it: NaN and overflow pass."""
+
+    def plain(_: Sum, given: dict[str, Any]) -> Tensor:
+        units, total = list(given["units"]), torch.zeros(given["dimension"], dtype=torch.float64)
+        if units:
+            rows = given["rows"](units)
+            total += (rows * torch.clamp(given["clip_norm"] / rows.norm(dim=1, keepdim=True), max=1)).sum(0)
+        return total
+
+    wrap_sum(patch, plain)
+
+
+def skip_isolation(patch: Patch) -> None:
+    """Whoever shares a chunk with a person who raises or is not finite counts as nothing, too."""
+
+    def whole(real: Sum, given: dict[str, Any]) -> Tensor:
+        def rows(units: Sequence[int]) -> Tensor:
+            nothing = torch.zeros(len(units), given["dimension"])
+            try:
+                found = cast(Tensor, given["rows"](units))
+            except Exception:
+                return nothing
+            return found if bool(torch.isfinite(found).all()) else nothing
+
+        return real(**{**given, "rows": rows})
+
+    wrap_sum(patch, whole)
+
+
+def scaled_noise(factor: float) -> Callable[[Patch], None]:
+    def sabotage(patch: Patch) -> None:
+        real = SampledGaussian.noise
+        patch.setattr(SampledGaussian, "noise", lambda *arguments: real(*arguments) * factor)
+
+    return sabotage
+
+
+def reused_seed(patch: Patch) -> None:
+    """The noise of every round under one key."""
+    real = Source.key
+
+    def key(self: Source, *purpose: str | int) -> bytes:
+        return bytes(32) if purpose[0] == "noise" else real(self, *purpose)
+
+    patch.setattr(Source, "key", key)
+
+
+def silent_when_empty(patch: Patch) -> None:
+    """No noise where nobody was drawn, as libraries that skip an empty batch do."""
+    sample, noise = SampledGaussian.sample, SampledGaussian.noise
+    drawn: list[int] = []
+
+    def counting(self: SampledGaussian, *arguments: Any) -> list[int]:
+        drawn[:] = sample(self, *arguments)
+        return list(drawn)
+
+    patch.setattr(SampledGaussian, "sample", counting)
+    patch.setattr(SampledGaussian, "noise", lambda *arguments: noise(*arguments) * bool(drawn))
+
+
+def everyone_drawn(patch: Patch) -> None:
+    """The whole site each round, under an event that claims a sample."""
+    patch.setattr(SampledGaussian, "sample", lambda self, units, *_: list(range(units)))
+
+
+def one_key_for_all(patch: Patch) -> None:
+    """Draws from one stream in the order of the chunk: a person's row depends on who comes before."""
+    real = SampledGaussian.persons
+    patch.setattr(
+        SampledGaussian,
+        "persons",
+        staticmethod(lambda key, names: real(key, [str(place) for place in range(len(names))])),
+    )
+
+
+def no_charge(patch: Patch) -> None:
+    """Releases that the ledger never hears of."""
+    patch.setattr(
+        Ledger, "charge", lambda self, query, *_: Charge(id=query.round, round=query.round, payload=None)
+    )
+    patch.setattr(Ledger, "store", lambda *_: None)
+
+
+def half_charge(patch: Patch) -> None:
+    """The event that is charged is not the one that happened: twice the noise is claimed."""
+    real = Ledger.charge
+
+    def charge(self: Ledger, query: Any, digest: str, event: Any) -> Charge:
+        found = real(self, query, digest, event)
+        self._connection.execute("UPDATE charges SET noise_multiplier = 2 * noise_multiplier")
+        return found
+
+    patch.setattr(Ledger, "charge", charge)
+
+
+def read_before_charge(patch: Patch) -> None:
+    """People are read, then charged: a crash in between leaves what was read unpaid."""
+    real = LocalGate._release
+
+    def release(self: LocalGate, query: Any, state: Any) -> Release:
+        self._loaded(self._accepted(query.plan_digest))
+        return real(self, query, state)
+
+    patch.setattr(LocalGate, "_release", release)
+
+
+def forgetful_ledger(patch: Patch) -> None:
+    """Final bytes are not kept: a repeat is a fresh draw under an old charge."""
+    patch.setattr(Ledger, "store", lambda *_: None)
+
+
+def unlimited_ledger(patch: Patch) -> None:
+    patch.setattr(Ledger, "_require_room", lambda *_: None)
+
+
+def blind_ledger(patch: Patch) -> None:
+    """Writes on to a file that is no longer there."""
+    patch.setattr(Ledger, "_require_in_place", lambda *_: None)
+
+
+def ledger_made_anew(patch: Patch) -> None:
+    real = Ledger.open.__func__  # type: ignore[attr-defined]
+
+    def opened(cls: type[Ledger], path: Path) -> Ledger:
+        if not path.exists():
+            cls.create(path, "north", "user", Budget(epsilon=1.0, delta=1e-5)).close()
+        return cast(Ledger, real(cls, path))
+
+    patch.setattr(Ledger, "open", classmethod(opened))
+
+
+def trusting_gate(patch: Patch) -> None:
+    """Any round of any run, with any state, under an accepted plan's name."""
+    patch.setattr(LocalGate, "_check", staticmethod(lambda *_: None))
+
+
+def no_policy(patch: Patch) -> None:
+    patch.setattr(SitePolicy, "admit", lambda *_: None)
+
+
+def leak_count(patch: Patch) -> None:
+    """The reply says how many people the round was made of, as Flower's examples do."""
+    seen: list[int] = []
+
+    def counted(real: Sum, given: dict[str, Any]) -> Tensor:
+        seen.append(len(given["units"]))
+        return real(**given)
+
+    def encode(release: Release) -> RecordDict:
+        content = encode_release(release)
+        content["metrics"] = MetricRecord({"num-examples": seen[-1]})
+        return content
+
+    wrap_sum(patch, counted)
+    patch.setattr(client.app, "encode_release", encode)
+
+
+def leak_norm(patch: Patch) -> None:
+    """The reply says how far people were from the mean: the norm of the sum before the noise."""
+    seen: list[float] = []
+
+    def measured(real: Sum, given: dict[str, Any]) -> Tensor:
+        found = real(**given)
+        seen.append(float(found.norm()))
+        return found
+
+    def encode(release: Release) -> RecordDict:
+        content = encode_release(release)
+        content["metrics"] = MetricRecord({"train_loss": seen[-1]})
+        return content
+
+    wrap_sum(patch, measured)
+    patch.setattr(client.app, "encode_release", encode)
+
+
+def leak_text(patch: Patch) -> None:
+    """The reply says in words what went wrong."""
+
+    def guarded(message: Message, context: Context, answer: Callable[[Any], RecordDict]) -> Message:
+        try:
+            content = answer(client.app._gate(context))
+        except Refusal as refusal:
+            content = encode_refusal(refusal.code)
+            content["reason"] = ConfigRecord({"text": str(refusal)})
+        except Exception as error:
+            content = RecordDict({"reason": ConfigRecord({"text": repr(error)})})
+        return Message(content, reply_to=message)
+
+    patch.setattr(client.app, "_guarded", guarded)
+
+
+def leak_crash(patch: Patch) -> None:
+    """A failure of the gate is not caught: Flower sends its words."""
+
+    def open_handed(message: Message, context: Context, answer: Callable[[Any], RecordDict]) -> Message:
+        return Message(answer(client.app._gate(context)), reply_to=message)
+
+    patch.setattr(client.app, "_guarded", open_handed)
+
+
+def leak_length(patch: Patch) -> None:
+    """A release as long as it has news: a count in the length of the message."""
+
+    def encode(release: Release) -> RecordDict:
+        content = encode_release(release)
+        content["padding"] = ConfigRecord({"x": bytes(int(release.total.abs().sum()) % 97)})
+        return content
+
+    patch.setattr(client.app, "encode_release", encode)
+
+
+def gate_that(act: Callable[[int], object]) -> Callable[[Patch], None]:
+    """The gate does something of its own with the number of people drawn."""
+
+    def sabotage(patch: Patch) -> None:
+        def noisy(real: Sum, given: dict[str, Any]) -> Tensor:
+            act(len(given["units"]))
+            return real(**given)
+
+        wrap_sum(patch, noisy)
+
+    return sabotage
+
+
+DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
+    "no_clip": no_clip,
+    "loose_clip": loose_clip,
+    "naive_clip": naive_clip,
+    "skip_isolation": skip_isolation,
+    "one_key_for_all": one_key_for_all,
+    "half_noise": scaled_noise(0.5),
+    "no_noise": scaled_noise(0.0),
+    "reused_seed": reused_seed,
+    "silent_when_empty": silent_when_empty,
+    "everyone_drawn": everyone_drawn,
+    "no_charge": no_charge,
+    "half_charge": half_charge,
+    "read_before_charge": read_before_charge,
+    "forgetful_ledger": forgetful_ledger,
+    "unlimited_ledger": unlimited_ledger,
+    "blind_ledger": blind_ledger,
+    "ledger_made_anew": ledger_made_anew,
+    "trusting_gate": trusting_gate,
+    "no_policy": no_policy,
+    "leak_count": leak_count,
+    "leak_norm": leak_norm,
+    "leak_text": leak_text,
+    "leak_crash": leak_crash,
+    "leak_length": leak_length,
+    "prints": gate_that(lambda count: print("drawn", count)),
+}
+
+
+def apply(name: str, patch: Patch) -> None:
+    """Take the defence `name` out of the code that runs, until `patch` is undone."""
+    DEFECTS[name](patch)
