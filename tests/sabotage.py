@@ -6,40 +6,20 @@ place. `tests/attacks/test_sabotaged_builds.py` pairs each with the checks that 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-import pytest
 import torch
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from torch import Tensor
 
-import client.app
-import client.gate
 from client.gate import LocalGate
 from client.ledger import Budget, Charge, Ledger
 from client.mechanism import SampledGaussian
 from client.policy import SitePolicy
-from common.errors import Refusal
 from common.noise import Source
 from common.query import Release
-from common.wire import encode_refusal, encode_release
-
-Patch = pytest.MonkeyPatch
-Sum = Callable[..., Tensor]
-
-
-def wrap_sum(patch: Patch, wrapper: Callable[[Sum, dict[str, Any]], Tensor]) -> None:
-    """Put `wrapper` around the clipped sum that the gate calls; it gets the real one and its arguments by name."""
-    real = client.gate.clipped_sum
-    signature = inspect.signature(real)
-
-    def wrapped(*arguments: Any, **named: Any) -> Tensor:
-        return wrapper(real, dict(signature.bind(*arguments, **named).arguments))
-
-    patch.setattr(client.gate, "clipped_sum", wrapped)
+from tests.leaks import LEAKS, Patch, Sum, wrap_sum
 
 
 def no_clip(patch: Patch) -> None:
@@ -193,90 +173,6 @@ def no_policy(patch: Patch) -> None:
     patch.setattr(SitePolicy, "admit", lambda *_: None)
 
 
-def leak_count(patch: Patch) -> None:
-    """The reply says how many people the round was made of, as Flower's examples do."""
-    seen: list[int] = []
-
-    def counted(real: Sum, given: dict[str, Any]) -> Tensor:
-        seen.append(len(given["units"]))
-        return real(**given)
-
-    def encode(release: Release) -> RecordDict:
-        content = encode_release(release)
-        content["metrics"] = MetricRecord({"num-examples": seen[-1]})
-        return content
-
-    wrap_sum(patch, counted)
-    patch.setattr(client.app, "encode_release", encode)
-
-
-def leak_norm(patch: Patch) -> None:
-    """The reply says how far people were from the mean: the norm of the sum before the noise."""
-    seen: list[float] = []
-
-    def measured(real: Sum, given: dict[str, Any]) -> Tensor:
-        found = real(**given)
-        seen.append(float(found.norm()))
-        return found
-
-    def encode(release: Release) -> RecordDict:
-        content = encode_release(release)
-        content["metrics"] = MetricRecord({"train_loss": seen[-1]})
-        return content
-
-    wrap_sum(patch, measured)
-    patch.setattr(client.app, "encode_release", encode)
-
-
-def leak_text(patch: Patch) -> None:
-    """The reply says in words what went wrong."""
-
-    def guarded(message: Message, context: Context, answer: Callable[[Any], RecordDict]) -> Message:
-        try:
-            content = answer(client.app._gate(context))
-        except Refusal as refusal:
-            content = encode_refusal(refusal.code)
-            content["reason"] = ConfigRecord({"text": str(refusal)})
-        except Exception as error:
-            content = RecordDict({"reason": ConfigRecord({"text": repr(error)})})
-        return Message(content, reply_to=message)
-
-    patch.setattr(client.app, "_guarded", guarded)
-
-
-def leak_crash(patch: Patch) -> None:
-    """A failure of the gate is not caught: Flower sends its words."""
-
-    def open_handed(message: Message, context: Context, answer: Callable[[Any], RecordDict]) -> Message:
-        return Message(answer(client.app._gate(context)), reply_to=message)
-
-    patch.setattr(client.app, "_guarded", open_handed)
-
-
-def leak_length(patch: Patch) -> None:
-    """A release as long as it has news: a count in the length of the message."""
-
-    def encode(release: Release) -> RecordDict:
-        content = encode_release(release)
-        content["padding"] = ConfigRecord({"x": bytes(int(release.total.abs().sum()) % 97)})
-        return content
-
-    patch.setattr(client.app, "encode_release", encode)
-
-
-def gate_that(act: Callable[[int], object]) -> Callable[[Patch], None]:
-    """The gate does something of its own with the number of people drawn."""
-
-    def sabotage(patch: Patch) -> None:
-        def noisy(real: Sum, given: dict[str, Any]) -> Tensor:
-            act(len(given["units"]))
-            return real(**given)
-
-        wrap_sum(patch, noisy)
-
-    return sabotage
-
-
 DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "no_clip": no_clip,
     "loose_clip": loose_clip,
@@ -297,12 +193,7 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "ledger_made_anew": ledger_made_anew,
     "trusting_gate": trusting_gate,
     "no_policy": no_policy,
-    "leak_count": leak_count,
-    "leak_norm": leak_norm,
-    "leak_text": leak_text,
-    "leak_crash": leak_crash,
-    "leak_length": leak_length,
-    "prints": gate_that(lambda count: print("drawn", count)),
+    **LEAKS,
 }
 
 

@@ -51,7 +51,7 @@ def check_nothing_leaves_after(theft: Callable[[Path], None], folder: Path) -> N
         gate.accept(PLAN, {})
         gate.release(ask(PLAN, STATES[0]), STATES[0])
         theft(path)
-        for state in (STATES[1], STATES[0]):
+        for state in (STATES[1], STATES[1]):
             code = None
             try:
                 gate.release(ask(PLAN, state), state)
