@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import socket
+import subprocess
+import tempfile
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -115,6 +118,17 @@ def gate_that(act: Callable[[int], object]) -> Callable[[Patch], None]:
     return sabotage
 
 
+def send(count: int) -> None:
+    """To this machine's discard port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.sendto(str(count).encode(), ("127.0.0.1", 9))
+
+
+def note(count: int) -> None:
+    with tempfile.TemporaryFile("w") as file:
+        file.write(str(count))
+
+
 LEAKS: Final[dict[str, Callable[[Patch], None]]] = {
     "leak_count": leak_count,
     "leak_norm": leak_norm,
@@ -122,4 +136,7 @@ LEAKS: Final[dict[str, Callable[[Patch], None]]] = {
     "leak_crash": leak_crash,
     "leak_length": leak_length,
     "prints": gate_that(lambda count: print("drawn", count)),
+    "sends": gate_that(send),
+    "writes_a_file": gate_that(note),
+    "starts_a_process": gate_that(lambda count: subprocess.run(["true", str(count)], check=True)),
 }
