@@ -248,7 +248,7 @@ class Ledger:
         ):
             raise Refusal(
                 RefusalCode.UNAVAILABLE,
-                f"ledger {self.path} or its log was deleted or replaced while open: restore it from its backup",
+                f"ledger {self.path} or its log was deleted or replaced while open: restore its backup",
             )
 
     @contextmanager

@@ -23,6 +23,23 @@ settings.register_profile("fedmotion", deadline=None, derandomize=True, database
 settings.load_profile("fedmotion")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The last line of `make attack` and `make attack-nightly`: what held, was caught, was audited."""
+    name = config.option.markexpr
+    if name not in ("attack", "nightly"):
+        return
+    passed = terminalreporter.getreports("passed")
+    caught = [report for report in passed if "control" in report.nodeid.split("::")[-1].split("[")[0]]
+    broken = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+    audited = [str(value) for report in passed for key, value in report.user_properties if key == "audited"]
+    line = f"{name}: {len(passed) - len(caught)} held, {len(caught)} sabotaged builds caught"
+    line += f", {len(broken)} failed"
+    if audited:
+        line += f"; epsilon audited {', '.join(audited)} (delta 1e-5, unit user, add or remove one user,"
+        line += " accountant PLD, trust local, confidence 95 %)"
+    terminalreporter.write_line(line)
+
+
 def _folder(name: str) -> Path:
     folder = DATA / name
     if not folder.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import socket
 import subprocess
@@ -28,6 +29,7 @@ def wrap_sum(patch: Patch, wrapper: Callable[[Sum, dict[str, Any]], Tensor]) -> 
     real: Sum = vars(client.gate)["clipped_sum"]
     signature = inspect.signature(real)
 
+    @functools.wraps(real)
     def wrapped(*arguments: Any, **named: Any) -> Tensor:
         return wrapper(real, dict(signature.bind(*arguments, **named).arguments))
 
