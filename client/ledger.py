@@ -243,13 +243,15 @@ class Ledger:
         write-ahead log: the charge would be gone at the next start, the release sent.
         """
         log = self.path.with_name(self.path.name + "-wal")
-        if self._files.setdefault(log, _identity(log)) is None or any(
-            _identity(path) != known for path, known in self._files.items()
-        ):
+        lost = self._files.setdefault(log, _identity(log)) is None and self._logged()
+        if lost or any(_identity(path) != known for path, known in self._files.items()):
             raise Refusal(
                 RefusalCode.UNAVAILABLE,
                 f"ledger {self.path} or its log was deleted or replaced while open: restore its backup",
             )
+
+    def _logged(self) -> bool:
+        return str(self._connection.execute("PRAGMA journal_mode").fetchone()[0]) == "wal"
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -86,6 +86,17 @@ def test_a_ledger_taken_between_charge_and_answer_stops_that_answer(
         assert caught.value.code is RefusalCode.UNAVAILABLE
 
 
+def test_a_log_taken_before_the_first_charge_stops_the_site(tmp_path: Path) -> None:
+    path = tmp_path / "north.sqlite"
+    new_ledger(path).close()
+    with Ledger.open(path) as ledger:
+        gate = make_gate(ledger, crowd(3))
+        delete_log(path)
+        with pytest.raises(Refusal) as caught:
+            gate.accept(PLAN, {})
+        assert caught.value.code is RefusalCode.UNAVAILABLE
+
+
 def check_a_missing_ledger_stays_missing(folder: Path) -> None:
     path = folder / "gone.sqlite"
     try:
