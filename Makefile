@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint bench bench-clipping protos clean
+.PHONY: demo test attack attack-nightly lint bench bench-clipping protos clean
 
 demo: $(INSTALLED)
 	@rm -rf runs/demo
@@ -10,6 +10,12 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+attack: $(INSTALLED)
+	@$(BIN)/python -m pytest -qq -n 2 -m attack
+
+attack-nightly: $(INSTALLED)
+	@$(BIN)/python -m pytest -qq -n 2 -m nightly
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

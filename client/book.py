@@ -83,6 +83,7 @@ class Book:
                 self.connection.execute("PRAGMA query_only = ON")
             else:
                 ledger_file.harden(self.connection)
+            self._log = ledger_file.identity(ledger_file.log_path(self.path))
             self._held = held.pop_all()
 
     def wake(self) -> None:
@@ -187,10 +188,25 @@ class Book:
             signature = self.sign(page.tip.hash).signature
             self.connection.execute("UPDATE head SET signature = ?", (signature,))
         self.connection.execute("COMMIT")
+        self.require_in_place()
         self.signature = signature
         for entry in page.entries:
             self.accounts.apply(entry)
         self.tip = page.tip
+
+    def require_in_place(self) -> None:
+        """Raise DamageError where the open files are no longer those on disk.
+
+        SQLite writes on to a file that was deleted or replaced, and to a deleted log: the
+        charge would be gone at the next start, and its release sent.
+        """
+        log = ledger_file.identity(ledger_file.log_path(self.path))
+        logged = self.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        if self._log is None:
+            self._log = log
+        lost = logged and (log is None or log != self._log)
+        if lost or ledger_file.identity(self.path) != self._file:
+            raise DamageError("it or its log was deleted or replaced while it was open: restore its backup")
 
     def sign(self, hash: bytes) -> Head:
         if self.key is None:

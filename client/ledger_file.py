@@ -65,10 +65,18 @@ def harden(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA secure_delete = ON")
 
 
-def identity(path: Path) -> tuple[int, int]:
-    """Which file lies at `path`: (device, inode)."""
-    status = path.stat()
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies at `path`: (device, inode), or None."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return status.st_dev, status.st_ino
+
+
+def log_path(path: Path) -> Path:
+    """SQLite's write-ahead log beside the ledger at `path`."""
+    return path.with_name(f"{path.name}-wal")
 
 
 def require_version(connection: sqlite3.Connection) -> None:
@@ -93,7 +101,7 @@ def require_form(connection: sqlite3.Connection, path: Path) -> None:
 
 def _require_length(connection: sqlite3.Connection, path: Path) -> None:
     """SQLite reads what is missing of the last page as zeros. With a write-ahead log the length is open."""
-    log = path.with_name(f"{path.name}-wal")
+    log = log_path(path)
     if log.exists() and log.stat().st_size > 0:
         return
     pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))

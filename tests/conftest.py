@@ -23,6 +23,37 @@ settings.register_profile("fedmotion", deadline=None, derandomize=True, database
 settings.load_profile("fedmotion")
 
 
+ATTACKS = ("tests/attacks/", "tests/test_no_bypass.py", "tests/test_method_laws.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`make attack` runs what is marked, wherever it lies, and the short form of every attack."""
+    if config.option.markexpr == "attack":
+        for item in items:
+            if item.nodeid.startswith(ATTACKS) and item.get_closest_marker("nightly") is None:
+                item.add_marker("attack")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The last line of `make attack` and `make attack-nightly`: what held, was caught, was audited."""
+    name = config.option.markexpr
+    if name not in ("attack", "nightly"):
+        return
+    passed = terminalreporter.getreports("passed")
+    noted = [(report, key, str(value)) for report in passed for key, value in report.user_properties]
+    controls = [report for report in passed if "test_control_" in report.nodeid]
+    caught = {value for _, key, value in noted if key == "sabotage"}
+    broken = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+    line = f"{name}: {len(passed) - len(controls)} held, {len(controls)} controls caught"
+    line += f" ({len(caught)} sabotaged builds by name), {len(broken)} failed"
+    audited = [value for _, key, value in noted if key == "audited"]
+    if audited:
+        line += f"; epsilon audited {', '.join(audited)} (delta 1e-5, unit user, add or remove one user,"
+        line += " accountant PLD, trust local, confidence 95 %)"
+    terminalreporter.write_line(line)
+
+
 def _folder(name: str) -> Path:
     folder = DATA / name
     if not folder.is_dir():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from client.gate import LocalGate
 from client.ledger import Budget, Ledger
 from client.policy import SitePolicy
-from client.speed import Speed
+from client.speed import Engine, Speed
 from client.users import Users
 from common.generator.sensor_codec import SensorCodec
 from common.method import GradientMethod, PublicState, digest_arrays
@@ -26,6 +26,8 @@ LABELS = ("jump", "sit", "walk")
 CODEC = SensorCodec(SENSOR, LABELS)
 OPTIONS: dict[str, Any] = {"width": 16, "depth": 1, "motions": 4, "replicas": 4}
 POPULATION = 20
+ENGINES = ("auto", "ghost", "vmap", "loop", "opacus")
+"""Ways to compute the clipped sum (a speed setting): each keeps every law, so each takes every test."""
 
 
 def method_of(plan: Plan) -> GradientMethod:
@@ -103,12 +105,19 @@ def make_gate(
     seed: int | None = None,
     trust: tuple[Any, ...] = ("local", "central"),
     units: int = 64,
+    methods: tuple[str, ...] = ("dp_sgd",),
+    engine: str = ENGINES[0],
 ) -> LocalGate:
     return LocalGate(
         ledger=ledger,
-        policy=SitePolicy(unit="user", trust=trust, methods=("dp_sgd",)),
+        policy=SitePolicy(unit="user", trust=trust, methods=methods),
         declared_population=POPULATION,
         people=(lambda: people) if isinstance(people, Users) else people,
         source=Source(seed),
-        speed=Speed(units=units),
+        speed=speed_of(engine, units),
     )
+
+
+def speed_of(engine: str, units: int) -> Speed:
+    assert engine in ENGINES
+    return Speed(engine=cast(Engine, engine), units=units)

@@ -61,7 +61,8 @@ def shuffled(size: int, seed: int = 0) -> Draw:
 
 def fixed_size(_: int, random: np.random.Generator = np.random.default_rng(0)) -> list[int]:  # noqa: B008
     """3.6 of 12 on average, always three or four."""
-    return random.choice(UNITS, 4 if random.random() < 0.6 else 3, replace=False).tolist()
+    drawn: list[int] = random.choice(UNITS, 4 if random.random() < 0.6 else 3, replace=False).tolist()
+    return drawn
 
 
 def test_every_unit_enters_independently_with_the_stated_chance() -> None:

@@ -139,7 +139,7 @@ def test_what_would_not_be_proven_is_refused() -> None:
     bad: dict[str, Any]
     for bad in ({"shares": 0}, {"sensitivity": 0.0}, {"sensitivity": math.nan}, {"dimension": 0}):
         with pytest.raises(InputError):
-            IntegerNoise(**{"share_std": 4.0, "shares": 1, "sensitivity": 1.0, "dimension": 1, **bad})
+            replace(IntegerNoise(share_std=4.0, shares=1, sensitivity=1.0, dimension=1), **bad)
     with pytest.raises(InputError, match="take fewer"):
         IntegerNoise(share_std=4.0, shares=1, sensitivity=1.0, dimension=10**20).event(0.5, 10**10)
 

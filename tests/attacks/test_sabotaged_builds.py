@@ -1,0 +1,130 @@
+"""Every defence of `tests.sabotage`, taken out: the check that guards it fails, and else holds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.attacks.test_clip import check_clip
+from tests.attacks.test_deleted_ledger import (
+    check_a_missing_ledger_stays_missing,
+    check_nothing_leaves_after,
+    delete,
+)
+from tests.attacks.test_hostile_messages import check_cheap_plans_are_refused, check_policy, check_replays
+from tests.attacks.test_mechanism_tester import check_tester_accepts
+from tests.attacks.test_non_interference import (
+    PEOPLE,
+    check_lengths,
+    check_no_word_of_people,
+    check_path,
+    check_replies_are_the_same,
+)
+from tests.attacks.test_one_run_audit import EIGHT, check_audit
+from tests.sabotage import DEFECTS, apply
+from tests.test_method_laws import (
+    METHODS,
+    check_claim,
+    check_company,
+    check_empty,
+    check_isolation,
+    check_sensitivity,
+)
+from tests.test_no_bypass import check_process_is_silent
+
+Check = Callable[[Path], object]
+METHOD, ENGINE = next(iter(METHODS)), "auto"
+
+sensitivity: Final[Check] = partial(check_sensitivity, method=METHOD, engine=ENGINE, pairs=4)
+isolation: Final[Check] = partial(check_isolation, method=METHOD, engine=ENGINE)
+company: Final[Check] = partial(check_company, method=METHOD, engine=ENGINE)
+empty: Final[Check] = partial(check_empty, method=METHOD, engine=ENGINE)
+claim: Final[Check] = partial(check_claim, method=METHOD, engine=ENGINE)
+replies: Final[Check] = partial(
+    check_replies_are_the_same, method=METHOD, engine=ENGINE, group={k: PEOPLE[k] for k in ("nobody", "many")}
+)
+audited: Final[Check] = partial(check_audit, setting=EIGHT, runs=3)
+telling: Final[Check] = partial(check_tester_accepts, count=1)
+clip: Final[Check] = partial(check_clip, cases=200)
+theft: Final[Check] = partial(check_nothing_leaves_after, delete)
+
+CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
+    "no_clip": (sensitivity, clip, audited),
+    "loose_clip": (sensitivity, clip),
+    "naive_clip": (clip, isolation),
+    "skip_isolation": (isolation,),
+    "one_key_for_all": (isolation, company),
+    "half_noise": (audited,),
+    "no_noise": (audited, empty),
+    "reused_seed": (telling,),
+    "silent_when_empty": (empty,),
+    "everyone_drawn": (telling,),
+    "no_charge": (claim, check_replays),
+    "half_charge": (claim,),
+    "read_before_charge": (check_path,),
+    "forgetful_ledger": (check_replays,),
+    "unlimited_ledger": (check_cheap_plans_are_refused,),
+    "blind_ledger": (theft,),
+    "ledger_made_anew": (check_a_missing_ledger_stays_missing,),
+    "trusting_gate": (check_replays,),
+    "no_policy": (check_policy,),
+    "leak_count": (replies,),
+    "leak_norm": (replies,),
+    "leak_text": (check_no_word_of_people,),
+    "leak_crash": (check_no_word_of_people,),
+    "leak_length": (check_lengths,),
+    "prints": (check_process_is_silent,),
+    "sends": (check_process_is_silent,),
+    "writes_a_file": (check_process_is_silent,),
+    "starts_a_process": (check_process_is_silent,),
+}
+"""Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
+
+FURTHER = [(defect, number) for defect, checks in CAUGHT.items() for number in range(1, len(checks))]
+Note = Callable[[str, object], None]
+_held: set[Check] = set()
+_folders = itertools.count()
+
+
+def fresh(folder: Path) -> Path:
+    path = folder / f"{next(_folders)}"
+    path.mkdir()
+    return path
+
+
+def catch(folder: Path, defect: str, check: Check) -> None:
+    """`check` holds on the real build (tried once) and fails on the one with `defect`."""
+    if check not in _held:
+        check(fresh(folder))
+        _held.add(check)
+    with pytest.MonkeyPatch.context() as patch:
+        apply(defect, patch)
+        with pytest.raises(AssertionError):
+            check(fresh(folder))
+
+
+def test_every_defence_has_a_check_that_guards_it() -> None:
+    assert set(CAUGHT) == set(DEFECTS)
+    assert all(CAUGHT.values())
+
+
+@pytest.mark.parametrize("defect", CAUGHT)
+def test_control_a_build_without_the_defence_is_caught(
+    tmp_path: Path, defect: str, record_property: Note
+) -> None:
+    catch(tmp_path, defect, CAUGHT[defect][0])
+    record_property("sabotage", defect)
+
+
+@pytest.mark.attack
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("defect", "number"), FURTHER)
+def test_control_every_further_check_fails_without_the_defence(
+    tmp_path: Path, defect: str, number: int
+) -> None:
+    catch(tmp_path, defect, CAUGHT[defect][number])

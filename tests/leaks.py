@@ -1,0 +1,144 @@
+"""Builds that tell: a reply, or the process, says more than the release."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from torch import Tensor
+
+import client.app
+import client.gate
+from common.errors import Refusal
+from common.query import Release
+from common.wire import encode_refusal, encode_release
+
+Patch = pytest.MonkeyPatch
+Sum = Callable[..., Tensor]
+
+
+def wrap_sum(patch: Patch, wrapper: Callable[[Sum, dict[str, Any]], Tensor]) -> None:
+    """Put `wrapper` around the gate's clipped sum; it gets the real one and its arguments by name."""
+    real: Sum = vars(client.gate)["clipped_sum"]
+    signature = inspect.signature(real)
+
+    @functools.wraps(real)
+    def wrapped(*arguments: Any, **named: Any) -> Tensor:
+        return wrapper(real, dict(signature.bind(*arguments, **named).arguments))
+
+    patch.setattr(client.gate, "clipped_sum", wrapped)
+
+
+def leak_count(patch: Patch) -> None:
+    """The reply says how many people the round was made of, as Flower's examples do."""
+    seen: list[int] = []
+
+    def counted(real: Sum, given: dict[str, Any]) -> Tensor:
+        seen.append(len(given["units"]))
+        return real(**given)
+
+    def encode(release: Release) -> RecordDict:
+        content = encode_release(release)
+        content["metrics"] = MetricRecord({"num-examples": seen[-1]})
+        return content
+
+    wrap_sum(patch, counted)
+    patch.setattr(client.app, "encode_release", encode)
+
+
+def leak_norm(patch: Patch) -> None:
+    """The reply says how far people were from the mean: the norm of the sum before the noise."""
+    seen: list[float] = []
+
+    def measured(real: Sum, given: dict[str, Any]) -> Tensor:
+        found = real(**given)
+        seen.append(float(found.norm()))
+        return found
+
+    def encode(release: Release) -> RecordDict:
+        content = encode_release(release)
+        content["metrics"] = MetricRecord({"train_loss": seen[-1]})
+        return content
+
+    wrap_sum(patch, measured)
+    patch.setattr(client.app, "encode_release", encode)
+
+
+def leak_text(patch: Patch) -> None:
+    """The reply says in words what went wrong."""
+
+    def guarded(message: Message, context: Context, answer: Callable[[Any], RecordDict]) -> Message:
+        try:
+            content = answer(client.app._gate(context))
+        except Refusal as refusal:
+            content = encode_refusal(refusal.code)
+            content["reason"] = ConfigRecord({"text": str(refusal)})
+        except Exception as error:
+            content = RecordDict({"reason": ConfigRecord({"text": repr(error)})})
+        return Message(content, reply_to=message)
+
+    patch.setattr(client.app, "_guarded", guarded)
+
+
+def leak_crash(patch: Patch) -> None:
+    """A failure of the gate is not caught: Flower sends its words."""
+
+    def open_handed(message: Message, context: Context, answer: Callable[[Any], RecordDict]) -> Message:
+        return Message(answer(client.app._gate(context)), reply_to=message)
+
+    patch.setattr(client.app, "_guarded", open_handed)
+
+
+def leak_length(patch: Patch) -> None:
+    """A release as long as it has news: a count in the length of the message."""
+
+    def encode(release: Release) -> RecordDict:
+        content = encode_release(release)
+        content["padding"] = ConfigRecord({"x": bytes(int(release.total.abs().sum()) % 97)})
+        return content
+
+    patch.setattr(client.app, "encode_release", encode)
+
+
+def gate_that(act: Callable[[int], object]) -> Callable[[Patch], None]:
+    """The gate does something of its own with the number of people drawn."""
+
+    def sabotage(patch: Patch) -> None:
+        def noisy(real: Sum, given: dict[str, Any]) -> Tensor:
+            act(len(given["units"]))
+            return real(**given)
+
+        wrap_sum(patch, noisy)
+
+    return sabotage
+
+
+def send(count: int) -> None:
+    """To this machine's discard port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.sendto(str(count).encode(), ("127.0.0.1", 9))
+
+
+def note(count: int) -> None:
+    with tempfile.TemporaryFile("w") as file:
+        file.write(str(count))
+
+
+LEAKS: Final[dict[str, Callable[[Patch], None]]] = {
+    "leak_count": leak_count,
+    "leak_norm": leak_norm,
+    "leak_text": leak_text,
+    "leak_crash": leak_crash,
+    "leak_length": leak_length,
+    "prints": gate_that(lambda count: print("drawn", count)),
+    "sends": gate_that(send),
+    "writes_a_file": gate_that(note),
+    "starts_a_process": gate_that(lambda count: subprocess.run(["true", str(count)], check=True)),
+}
