@@ -103,7 +103,8 @@ class Book:
                 self._require_attachments()
         except ledger_file.UNREADABLE as error:
             self.close()
-            raise DamageError(f"its file is damaged: {error}") from None
+            how = "does not read" if isinstance(error, sqlite3.OperationalError) else "is damaged"
+            raise DamageError(f"its file {how}: {error}") from None
         except BaseException:
             self.close()
             raise
@@ -223,7 +224,8 @@ def open_book(path: Path, gate: bool) -> Book:
         book.check()
     except (*ledger_file.UNREADABLE, DamageError, InputError) as error:
         raise Refusal(
-            RefusalCode.UNAVAILABLE, f"ledger {path} is refused: {error}; restore it from its newest backup"
+            RefusalCode.UNAVAILABLE,
+            f"ledger {path} is refused: {error}; if the disk is sound, restore its newest backup",
         ) from None
     return book
 

@@ -59,7 +59,13 @@ class Ledger:
 
     @classmethod
     def create(cls, path: Path, site: str, unit: Unit, budget: Budget) -> Self:
-        """A new ledger, opened; InputError where one exists or was lost: a budget is never reset."""
+        """A new ledger, opened for its gate; see `make`."""
+        cls.make(path, site, unit, budget)
+        return cls.open(path)
+
+    @staticmethod
+    def make(path: Path, site: str, unit: Unit, budget: Budget) -> None:
+        """Write a new ledger; InputError where one exists or was lost: a budget is never reset."""
         if not is_name(site):
             raise InputError(f"site is {site!r}: it must be 1 to 64 letters, digits, '.', '_' or '-'")
 
@@ -74,7 +80,6 @@ class Ledger:
             connection.execute("INSERT INTO head VALUES (1, ?)", (signature,))
 
         ledger_file.make(path, write)
-        return cls.open(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:

@@ -119,7 +119,7 @@ class SiteFile(_Table):
     def create_ledger(self) -> None:
         """Make the site's ledger, once; raises InputError where one exists."""
         budget = Budget(epsilon=self.budget.epsilon, delta=self.budget.delta)
-        Ledger.create(self.ledger, self.name, self.unit, budget).close()
+        Ledger.make(self.ledger, self.name, self.unit, budget)
 
     def users(self, data: DataSet | None = None) -> Users:
         """Read the site's people from `data`, by default the data set that the file names."""
