@@ -250,7 +250,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     """Python tells an audit hook (PEP 578) of every file, socket and process; a hook is for good."""
     if _watched is None:
         return
-    if event == "open":
+    if event == "open" and not isinstance(arguments[0], int):  # a number was opened by name before
         mode, flags = arguments[1] or "", arguments[2]
         if set(mode) & set("wax+") or flags & (os.O_WRONLY | os.O_RDWR):
             _watched.append(f"writes {arguments[0]}")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from client.mechanism import SampledGaussian
 from client.users import Users
 from common.methods import NAMES
 from common.query import Plan
+from common.signing import create_key
 from common.wire import encode_plan, encode_query
 from simulations.grid import InProcessGrid
 from tests.leaks import Sum, wrap_sum
@@ -164,10 +166,18 @@ def constant_sum(patch: pytest.MonkeyPatch) -> None:
     wrap_sum(patch, constant)
 
 
+def plain_heads(patch: pytest.MonkeyPatch) -> None:
+    """The same key, salts and clock at every ledger: its heads are then the same too, or tell of people."""
+    patch.setattr("client.ledger_file.create_key", lambda path: create_key(path, "one"))
+    patch.setattr("client.chain.os", SimpleNamespace(urandom=bytes))
+    patch.setattr("client.chain._now", lambda: "1970-01-01T00:00:00+00:00")
+
+
 def check_replies_are_the_same(folder: Path, method: str, engine: str, group: dict[str, People]) -> None:
     plan = law_plan(method, rounds=2)
     with pytest.MonkeyPatch.context() as patch:
         constant_sum(patch)
+        plain_heads(patch)
         answers = {name: replies(folder / name, plan, people, engine) for name, people in group.items()}
     for place, said in enumerate(zip(*answers.values(), strict=True)):
         assert len(set(said)) == 1, f"message {place} is answered by who the people are"
