@@ -129,7 +129,9 @@ def test_a_person_at_two_sites_is_told_and_charged(settings: Path, tmp_path: Pat
     assert privacy["epsilon_spent"] == epsilon(events, privacy["delta"]) <= 4.0
     for site in read(out)["sites"]:
         assert site["epsilon_spent"] == privacy["epsilon_spent"]
-    assert "at most 2" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "at most 2" in page
+    assert ("up to 2 contributions of a person under one noise" in page) == (trust == "central")
 
 
 def test_metrics_hold_one_row_a_round_and_public_facts_alone(out: Path) -> None:
