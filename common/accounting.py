@@ -85,20 +85,35 @@ def _affordable(kind: tuple[float, float, int, int], allowed: float, interval: f
     """The interval at which `kind` can be composed, at least; infinite for a loss above `LARGEST_EPSILON`.
 
     Tries growing counts at a coarse interval: no composition is ever much longer than one
-    whose loss was still small.
+    whose loss was still small. A count past `kind`'s that is small settles it, so that the
+    rounds of a run share their trials.
     """
     noise_multiplier, sampling_rate, multiplicity, count = kind
     shift = multiplicity / noise_multiplier
     finest = (shift**2 / 2 + 20 * shift) * max(1.0, multiplicity / 4) / _MOST_BINS
-    coarse = max(DISPLAY_INTERVAL, interval, 5 * finest)
-    one = _single(noise_multiplier, sampling_rate, multiplicity, coarse)
-    tried = 0
-    while tried < count:
-        tried = min(8 * tried, count) or 1
-        part = _repeated(one, tried)
-        if _above(LARGEST_EPSILON, part, allowed):
-            return math.inf
-    return max(finest, DISPLAY_INTERVAL if _above(_FINE, part, allowed) else 0.0)
+    one = (noise_multiplier, sampling_rate, multiplicity, max(DISPLAY_INTERVAL, interval, 5 * finest))
+    tried = 1
+    while (level := _level(*one, tried, allowed)) < LARGEST_EPSILON and tried < count:
+        tried *= 8
+    if level > 0 and tried > count:
+        level = _level(*one, count, allowed)
+    if level == LARGEST_EPSILON:
+        return math.inf
+    return max(finest, DISPLAY_INTERVAL if level == _FINE else 0.0)
+
+
+@lru_cache(maxsize=4096)
+def _level(
+    noise_multiplier: float,
+    sampling_rate: float,
+    multiplicity: int,
+    interval: float,
+    count: int,
+    allowed: float,
+) -> float:
+    """The largest of 0, `_FINE` and `LARGEST_EPSILON` that `count` events cost more than."""
+    loss = _repeated(_single(noise_multiplier, sampling_rate, multiplicity, interval), count)
+    return max(limit for limit in (0.0, _FINE, LARGEST_EPSILON) if limit == 0 or _above(limit, loss, allowed))
 
 
 def _above(epsilon: float, loss: pld.PrivacyLossDistribution, allowed: float) -> bool:

@@ -89,7 +89,7 @@ def _privacy_facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
     spent, target = show_epsilon(privacy.get("epsilon_spent")), show_epsilon(privacy.get("epsilon_target"))
     events = "; ".join(
         f"{event.get('count')} times noise multiplier {_plain(event.get('noise_multiplier'))} "
-        f"at sampling rate {_plain(event.get('sampling_rate'))}"
+        f"at sampling rate {_plain(event.get('sampling_rate'))}{_together(event)}"
         for event in privacy.get("events", [])
     )
     return [
@@ -101,6 +101,11 @@ def _privacy_facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Accountant", escape(str(privacy.get("accountant", "?")))),
         ("Charged", escape(events or "no event")),
     ]
+
+
+def _together(event: Mapping[str, Any]) -> str:
+    most = event.get("multiplicity", 1)
+    return "" if most == 1 else f", up to {most} contributions of a person under one noise"
 
 
 def _plain(value: Any) -> str:

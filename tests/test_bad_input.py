@@ -114,7 +114,7 @@ def test_a_wrong_flag(flags: tuple[str, ...], named: tuple[str, ...], config: Pa
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("epsilonn = 3", ("unknown key epsilonn",)),
+        ("epsilonn = 3", ("unknown key epsilonn: did you mean epsilon?",)),
         ("epsilon = '3'", ("epsilon", "'3'", "number")),
         ("epsilon = true", ("epsilon", "True", "number")),
         ("rounds = 2.5", ("rounds", "2.5", "integer")),

@@ -101,7 +101,9 @@ def test_run_json_keeps_its_contract(out: Path) -> None:
     assert (privacy["unit"], privacy["trust"], privacy["sites_per_person"]) == ("user", "local", 1)
     assert privacy["epsilon_target"] == 4.0 and privacy["delta"] == 1e-5
     assert [event["count"] for event in privacy["events"]] == [3]
-    assert privacy["events"][0].keys() == {"noise_multiplier", "sampling_rate", "count"}
+    assert privacy["events"][0].keys() == {
+        "noise_multiplier", "sampling_rate", "count", "multiplicity",
+    }  # fmt: skip
     assert [site["name"] for site in told["sites"]] == ["site-01", "site-02"]
     assert sum(site["declared_population"] for site in told["sites"]) == 48
     assert {"private", "public_only", "floor"} == told["quality"]["frechet"].keys()
@@ -113,6 +115,23 @@ def test_epsilon_follows_from_the_events_alone(out: Path) -> None:
     events = [PrivacyEvent(**event) for event in privacy["events"]]
     assert privacy["epsilon_spent"] == epsilon(events, privacy["delta"]) <= 4.0
     assert all(site["epsilon_spent"] == privacy["epsilon_spent"] for site in read(out)["sites"])
+
+
+@pytest.mark.parametrize("trust", ["local", "central"])
+def test_a_person_at_two_sites_is_told_and_charged(settings: Path, tmp_path: Path, trust: str) -> None:
+    out = tmp_path / "run"
+    assert simulate(settings, "--epsilon", 4, "--sites-per-person", 2, "--trust", trust, "--out", out) == 0
+    privacy = read(out)["privacy"]
+    assert privacy["sites_per_person"] == 2
+    (event,) = privacy["events"]
+    assert (event["count"], event["multiplicity"]) == ((6, 1) if trust == "local" else (3, 2))
+    events = [PrivacyEvent(**event)]
+    assert privacy["epsilon_spent"] == epsilon(events, privacy["delta"]) <= 4.0
+    for site in read(out)["sites"]:
+        assert site["epsilon_spent"] == privacy["epsilon_spent"]
+    page = (out / "report.html").read_text()
+    assert "at most 2" in page
+    assert ("up to 2 contributions of a person under one noise" in page) == (trust == "central")
 
 
 def test_metrics_hold_one_row_a_round_and_public_facts_alone(out: Path) -> None:

@@ -17,7 +17,7 @@ UNITS, RATE = 12, 0.3
 Draw = Callable[[int], list[int]]
 
 
-def found(draw: Draw, draws: int) -> tuple[float, float, float]:
+def measured(draw: Draw, draws: int) -> tuple[float, float, float]:
     """Over `draws` samples: largest deviation of inclusion and of pairs in sigmas, p-value of the sizes."""
     single, pairs = np.zeros(UNITS), np.zeros((UNITS, UNITS))
     sizes = np.zeros(UNITS + 1)
@@ -40,7 +40,7 @@ def found(draw: Draw, draws: int) -> tuple[float, float, float]:
 
 def check(draw: Draw, draws: int) -> None:
     """Inclusion and pairwise correlation within 4 sigma, sizes of samples p > 1e-4."""
-    single, pairs, p = found(draw, draws)
+    single, pairs, p = measured(draw, draws)
     assert single < 4, f"inclusion off by {single:.1f} sigma"
     assert pairs < 4, f"a pair related by {pairs:.1f} sigma"
     assert p > 1e-4, f"sizes of samples, p = {p:.2g}"
@@ -59,10 +59,15 @@ def shuffled(size: int, seed: int = 0) -> Draw:
     return lambda _: next(batches)
 
 
-def fixed_size(_: int, random: np.random.Generator = np.random.default_rng(0)) -> list[int]:  # noqa: B008
-    """3.6 of 12 on average, always three or four."""
-    drawn: list[int] = random.choice(UNITS, 4 if random.random() < 0.6 else 3, replace=False).tolist()
-    return drawn
+def fixed_size(seed: int = 0) -> Draw:
+    """Of 12 units always three or four, 3.6 on average."""
+    random = np.random.default_rng(seed)
+
+    def draw(_: int) -> list[int]:
+        chosen: list[int] = random.choice(UNITS, 4 if random.random() < 0.6 else 3, replace=False).tolist()
+        return chosen
+
+    return draw
 
 
 def test_every_unit_enters_independently_with_the_stated_chance() -> None:
@@ -88,7 +93,7 @@ def test_a_million_samples_of_the_mechanism_are_poisson() -> None:
         check(draw, 1_000_000)
 
 
-@pytest.mark.parametrize("loader", [fixed_size, shuffled(4), shuffled(3)])
+@pytest.mark.parametrize("loader", [fixed_size(), shuffled(4), shuffled(3)])
 def test_control_a_loader_that_is_not_poisson_is_noticed(loader: Draw) -> None:
     with pytest.raises(AssertionError):
         check(loader, 20_000)

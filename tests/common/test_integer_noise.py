@@ -137,10 +137,11 @@ def test_the_slack_of_the_largest_plan_is_within_the_margin() -> None:
 def test_what_would_not_be_proven_is_refused() -> None:
     with pytest.raises(InputError, match="larger scale"):
         IntegerNoise(share_std=3.9, shares=2, sensitivity=1.0, dimension=1)
+    good = IntegerNoise(share_std=4.0, shares=1, sensitivity=1.0, dimension=1)
     bad: dict[str, Any]
     for bad in ({"shares": 0}, {"sensitivity": 0.0}, {"sensitivity": math.nan}, {"dimension": 0}):
         with pytest.raises(InputError):
-            replace(IntegerNoise(share_std=4.0, shares=1, sensitivity=1.0, dimension=1), **bad)
+            replace(good, **bad)
     with pytest.raises(InputError, match="take fewer"):
         IntegerNoise(share_std=4.0, shares=1, sensitivity=1.0, dimension=10**20).event(0.5, 10**10)
 

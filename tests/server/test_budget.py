@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,38 @@ def test_the_advice_is_honest_about_few_people() -> None:
     assert answer(replace(QUESTION, users=10**6))["advice"].startswith("dp_sgd: train")
 
 
+def test_noise_gives_epsilon_and_both_give_the_rounds() -> None:
+    noise = answer(QUESTION)["noise_multiplier"]
+    back = answer(replace(QUESTION, epsilon=None, noise_multiplier=noise))
+    assert back["epsilon"] == answer(QUESTION)["epsilon"] and back["epsilon_target"] is None
+    both = answer(replace(QUESTION, noise_multiplier=noise, rounds=None))
+    assert both["rounds"] == 50
+    more = answer(replace(QUESTION, noise_multiplier=2 * noise, rounds=None))
+    assert more["rounds"] > 150 and more["epsilon"] <= 8.0
+
+
+@pytest.mark.parametrize("trust", ["local", "central"])
+def test_a_person_at_several_sites_needs_more_noise_most_under_one_noise(trust: Any) -> None:
+    one, three = (answer(replace(QUESTION, sites_per_person=k, trust=trust)) for k in (1, 3))
+    assert three["noise_multiplier"] > (2 if trust == "central" else 1.5) * one["noise_multiplier"]
+    events = [PrivacyEvent(**event) for event in three["events"]]
+    assert (events[0].count, events[0].multiplicity) == ((150, 1) if trust == "local" else (50, 3))
+    assert three["epsilon"] == epsilon(events, three["delta"]) <= 8.0
+    assert three["sites_per_person"] == 3
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        ({"epsilon": None}, "give --epsilon"),
+        ({"noise_multiplier": 1.0}, "leave out one of the three"),
+        ({"epsilon": None, "noise_multiplier": 0.0}, "--noise-multiplier is 0"),
+        ({"epsilon": None, "noise_multiplier": float("nan")}, "--noise-multiplier is nan"),
+        ({"epsilon": None, "noise_multiplier": 0.05}, "cost more than epsilon 100"),
+        ({"epsilon": 0.1, "noise_multiplier": 0.5, "rounds": None}, "not one round"),
+        ({"sites_per_person": 0}, "--sites-per-person is 0"),
+        ({"sites_per_person": 5}, "--sites-per-person is 5: it must be 1 to 4"),
+        ({"rounds": 10**8}, "--rounds is 100000000"),
         ({"users": 1}, "--users is 1"),
         ({"epsilon": 0.0}, "--epsilon is 0"),
         ({"epsilon": float("nan")}, "--epsilon is nan"),

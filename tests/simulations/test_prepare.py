@@ -46,7 +46,29 @@ def test_a_prepared_folder_can_start(public: Corpus, tmp_path: Path) -> None:
     assert all(site.ledger.is_file() and site.test_seed is None for site in sites)
     names = {path.name for path in (tmp_path / "ledgers").iterdir()}
     assert names == {f"site-0{n}.sqlite{suffix}" for n in (1, 2) for suffix in ("", ".key")}
+    for site in sites:
+        site.rules().admit(plan, site.declared_population)
     assert prepare(config, open_people(config), public, tmp_path) == plan, "a second call changes nothing"
+
+
+@pytest.mark.parametrize("trust", ["local", "central"])
+def test_a_person_at_several_sites_has_the_noise_of_all_of_them(
+    public: Corpus, tmp_path: Path, trust: str
+) -> None:
+    noises = []
+    for k in (1, 2):
+        config = small(epsilon=2.0, trust=trust, sites_per_person=k)
+        (folder := tmp_path / str(k)).mkdir()
+        plan = prepare(config, open_people(config), public, folder)
+        assert plan.sites_per_person == k and 1.9 < epsilon([plan.reserved()], plan.delta) <= 2.0
+        noises.append(plan.noise_multiplier)
+    assert noises[1] > 1.2 * noises[0]
+
+
+def test_a_person_cannot_be_at_more_sites_than_there_are(public: Corpus, tmp_path: Path) -> None:
+    config = small(sites_per_person=3)
+    with pytest.raises(InputError, match="sites_per_person is 3, and there are 2 sites"):
+        prepare(config, open_people(config), public, tmp_path)
 
 
 def test_what_a_crash_left_half_made_is_made_again(public: Corpus, tmp_path: Path) -> None:
