@@ -15,6 +15,8 @@ from common.vector import Vector
 Unit = Literal["user", "record"]
 Trust = Literal["local", "central"]
 NEIGHBOURING = "add or remove one unit"
+TEST_RUN = "test-"
+"""What the name of a run in test mode starts with; no other run's name does."""
 
 MOST_STEPS = 10**7
 MOST_VALUES = 10**8
@@ -105,6 +107,20 @@ class Plan:
     def noise_std(self) -> float:
         """Standard deviation of the noise in each coordinate of one noised sum."""
         return self.noise_multiplier * self.clip_norm
+
+    @property
+    def guarantee(self) -> str:
+        """What the run promises, as `run.json` and every row of `metrics.jsonl` say it."""
+        if self.warning is not None:
+            return "none"
+        return "differential privacy" + ("" if self.unit == "user" else " of single records only")
+
+    @property
+    def warning(self) -> str | None:
+        """Why the run promises nothing, in one line to print wherever its output is seen; None if it does."""
+        reasons = ["trained without noise"] if self.noise_multiplier == 0 else []
+        reasons += ["trained in test mode"] if self.run_id.startswith(TEST_RUN) else []
+        return f"no privacy guarantee: {' and '.join(reasons)}" if reasons else None
 
     def event(self) -> PrivacyEvent:
         """What one round costs a unit at a site."""

@@ -8,10 +8,14 @@ from typing import Any
 
 from common.accounting import ACCOUNTANT, calibrate, epsilon
 from common.errors import InputError
-from common.query import NEIGHBOURING, PrivacyEvent, Trust
+from common.query import NEIGHBOURING, Plan, PrivacyEvent, Trust
 
-USABLE, COARSE = 0.05, 0.3
-"""Noise-to-clip ratios kappa below which training works, and above which no coarse structure is left."""
+USABLE, COARSE, DROWNED = 0.05, 0.3, 1.0
+"""Noise over signal (kappa) up to which training works, up to which it finds the rough shape, and from
+which nothing is left: with `MODEL` parameters the demo measured all three (README, How many people)."""
+
+MODEL = 4096
+"""Parameters of dp_sgd's denoiser as the demo trains it; more labels or channels add a few hundred."""
 
 LARGEST_EPSILON = 100.0
 """A finite epsilon above this promises nothing, and its accounting needs gigabytes."""
@@ -33,10 +37,8 @@ class Question:
 def answer(question: Question) -> dict[str, Any]:
     """The plan as JSON; raises InputError naming what is out of range.
 
-    kappa = z_total sqrt(d) / U is the noise left in the mean over all rounds, in units of
-    the clip norm, with z_total = z / (q sqrt(T)); under `local` it grows with the square
-    root of the number of sites. Published diffusion runs were good at 0.01, usable at
-    0.05 and coarse at 0.3.
+    `dimension_usable` and `dimension_coarse` are how many parameters keep the noise at 5 and
+    30 % of the signal; `model_noise` is that share for a model of `model_dimension`.
     """
     _check(question)
     delta = min(1e-5, 1 / (10 * question.users)) if question.delta is None else question.delta
@@ -44,10 +46,9 @@ def answer(question: Question) -> dict[str, Any]:
     event = PrivacyEvent(
         noise_multiplier=multiplier, sampling_rate=question.sampling_rate, count=question.rounds
     )
-    spread = math.sqrt(question.sites) if question.trust == "local" else 1.0
-    total = spread * multiplier / (question.sampling_rate * math.sqrt(question.rounds))
-    usable = math.floor((USABLE * question.users / total) ** 2)
-    coarse = math.floor((COARSE * question.users / total) ** 2)
+    one = noise_share(event, question.trust, question.sites, question.users, dimension=1)
+    usable, coarse = (math.floor((limit / one) ** 2) for limit in (USABLE, COARSE))
+    model = one * math.sqrt(MODEL)
     return {
         "users": question.users,
         "unit": "user",
@@ -63,8 +64,39 @@ def answer(question: Question) -> dict[str, Any]:
         "noise_multiplier": multiplier,
         "dimension_usable": usable,
         "dimension_coarse": coarse,
-        "advice": _advice(usable, coarse),
+        "model_dimension": MODEL,
+        "model_noise": model,
+        "advice": _advice(model),
     }
+
+
+def noise_share(event: PrivacyEvent, trust: Trust, sites: int, units: int, dimension: int) -> float:
+    """kappa = z sqrt(d) / (q sqrt(T) U): noise left in the mean of all rounds, in units of the clip norm.
+
+    Under `local` every site adds the full noise, and kappa grows with the root of their number.
+    Published diffusion runs were good at 0.01, usable at 0.05 and coarse at 0.3.
+    """
+    spread = math.sqrt(sites) if trust == "local" else 1.0
+    total = spread * event.noise_multiplier / (event.sampling_rate * math.sqrt(event.count))
+    return total * math.sqrt(dimension) / units
+
+
+def small_group(plan: Plan, sites: int, units: int) -> str | None:
+    """One line where so few units leave nothing but noise; None where they do not."""
+    share = noise_share(plan.reserved(), plan.trust, sites, units, plan.dimension)
+    if share <= DROWNED:
+        return None
+    whom = {"user": "people", "record": "records"}[plan.unit]
+    sensor = plan.codec["modality"]["kind"] == "sensor"
+    outlook = "noise rather than motion" if sensor else "about public-only quality, or worse"
+    return (
+        f"with {units:,} {whom} in training and this budget the noise is {_times(share)} the signal:"
+        f" expect {outlook}"
+    )
+
+
+def _times(share: float) -> str:
+    return f"{share:.0f} times" if share >= 10 else f"{share:.1f} times"
 
 
 def _check(question: Question) -> None:
@@ -87,9 +119,19 @@ def _check(question: Question) -> None:
         raise InputError(f"--delta is {question.delta}: it must lie between 0 and 1/{question.users}")
 
 
-def _advice(usable: int, coarse: int) -> str:
-    if usable >= 1000:
-        return f"dp_sgd: train a denoiser of up to about {usable:,} parameters"
-    if coarse >= 1000:
-        return f"dp_sgd with 1,000 to {coarse:,} parameters: coarse structure only; compare with public_only"
-    return "no gradient training: more people, a larger epsilon or fewer sites; public_only will be as good"
+def _advice(share: float) -> str:
+    noise = f"dp_sgd, with its usual {MODEL:,} parameters: noise {_percent(share)} of the signal"
+    if share <= COARSE:
+        return f"{noise}; train it" + (
+            "" if share <= 2 * USABLE else ", and expect the rough shape of motions"
+        )
+    if share <= DROWNED:
+        return f"{noise}; it may come a little closer to these people than public-only does, no more"
+    return (
+        f"no gradient training: the noise is {_times(share)} the signal, so public-only will be as good;"
+        " more people, a larger epsilon or fewer sites would help"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from simulations.config import Simulation, presets, read_config
+from simulations.config import Simulation, read_config
+from simulations.preset import presets
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
