@@ -72,7 +72,9 @@ class Checkpoint:
             raise InputError(f"{path} is missing: {folder} is no run folder, or its run never started")
         public, entries = read_signatures(folder / SIGNATURE)
         if signer not in (None, public):
-            raise InputError(f"{path} is signed by another key than {signer}: it was replaced; restore it")
+            raise InputError(
+                f"{path} has the signature of another key than {signer}: it was replaced; restore it"
+            )
         content = path.read_bytes()
         if not any(verify(public, content, entry) for entry in entries):
             raise InputError(f"{path} does not match its signature: it was changed or damaged; restore it")

@@ -39,7 +39,8 @@ def test_more_people_and_fewer_sites_buy_more() -> None:
 
 def test_the_advice_is_honest_about_few_people() -> None:
     assert "no gradient training" in answer(replace(QUESTION, users=17, epsilon=1.0))["advice"]
-    assert answer(replace(QUESTION, users=10**6))["advice"].startswith("dp_sgd: train")
+    assert "public-only will be as good" in answer(replace(QUESTION, users=17, epsilon=1.0))["advice"]
+    assert answer(replace(QUESTION, users=10**6))["advice"].endswith("of the signal; train it")
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,10 @@ def test_an_infinite_epsilon_is_no_guarantee(spent: Any) -> None:
 
 
 def test_test_mode_is_no_guarantee_however_small_its_epsilon() -> None:
-    text = report_page(RUN | {"guarantee": "none"}, METRICS, [])
-    assert "No privacy guarantee" in text and "test mode" in text
+    warning = "no privacy guarantee: trained in test mode"
+    text = report_page(RUN | {"guarantee": "none", "warning": warning}, METRICS, [])
+    assert "<strong>No privacy guarantee: trained in test mode</strong>" in text
+    assert "knows the seed" in text and "no noise" not in text
     assert "3.982" not in text and "3.9<" not in text
 
 
