@@ -59,6 +59,11 @@ def test_settings_survive_their_way_through_json(tmp_path: Path) -> None:
     assert config.site[0].value == "N" and config.site[0].budget == 2.0
 
 
+def test_an_unknown_key_that_is_near_to_none_is_pointed_to_the_list() -> None:
+    with pytest.raises(InputError, match=r"unknown key zzz: remove it, or see docs/configuration.md"):
+        read_config(None, {"zzz": 3})
+
+
 def test_infinity_is_a_value_and_a_meaningless_epsilon_is_not() -> None:
     assert math.isinf(read_config(None, {"epsilon": math.inf}).epsilon)
     with pytest.raises(InputError, match="at most 100, or inf"):

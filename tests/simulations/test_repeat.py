@@ -41,7 +41,7 @@ def said(command: str) -> Simulation:
     [
         {},
         {"people": 2500, "sites": 8, "epsilon": float("inf"), "test_mode": True, "delta": 1e-6},
-        {"data": "/some where/it's", "manifest": "rows.csv", "person_pattern": "(?P<person>[^/ ]+)/", "people": 9},
+        {"data": "/it's a", "manifest": "rows.csv", "person_pattern": "(?P<person>[^/ ]+)/", "people": 9},
         {"data": "/d", "skip_bad": True, "labels": ["walk", "a 'b'"], "sensor_device": "sp", "holdout": 0.0},
         {"options": {"width": 4, "ema": 0.5}, "sampling_rate": 0.25, "clip_norm": 1e-3, "public_people": 100},
         {
