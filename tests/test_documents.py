@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from simulations.config import Simulation, SiteTable
 from simulations.repeat import FILE_ONLY
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = {"simulate": simulations.cli.simulate, "plan": server.cli.plan, "generate": server.cli.generate}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "simulate": simulations.cli.simulate,
+    "plan": server.cli.plan,
+    "generate": server.cli.generate,
+}
 FLAGS_ONLY = {"config", "out", "resume", "as_json"}
 
 
