@@ -11,8 +11,8 @@ from common.errors import InputError
 from common.query import NEIGHBOURING, Plan, PrivacyEvent, Trust
 
 USABLE, COARSE, DROWNED = 0.05, 0.3, 1.0
-"""Noise over signal (kappa) up to which training works, up to which it finds the rough shape, and from
-which nothing is left: with `MODEL` parameters the demo measured all three (README, How many people)."""
+"""Noise over signal (kappa) up to which training works, up to which it finds the rough shape of motions,
+and from which public motions alone are about as good: marks on a slope (README, How many people it takes)."""
 
 MODEL = 4096
 """Parameters of dp_sgd's denoiser as the demo trains it; more labels or channels add a few hundred."""
@@ -121,12 +121,10 @@ def _check(question: Question) -> None:
 
 def _advice(share: float) -> str:
     noise = f"dp_sgd, with its usual {MODEL:,} parameters: noise {_percent(share)} of the signal"
-    if share <= COARSE:
-        return f"{noise}; train it" + (
-            "" if share <= 2 * USABLE else ", and expect the rough shape of motions"
-        )
+    if share <= 2 * USABLE:
+        return f"{noise}; train it"
     if share <= DROWNED:
-        return f"{noise}; it may come a little closer to these people than public-only does, no more"
+        return f"{noise}; expect the rough shape of motions, closer to these people than public-only"
     return (
         f"no gradient training: the noise is {_times(share)} the signal, so public-only will be as good;"
         " more people, a larger epsilon or fewer sites would help"

@@ -75,7 +75,7 @@ def _header(run: Run) -> str:
 
 
 def _notes(run: Run) -> str:
-    lines = "".join(f"<li>{escape(str(line))}</li>" for line in run.get("notes", []))
+    lines = "".join(f"<li>{escape(_sentence(str(line)))}</li>" for line in run.get("notes", []))
     return card("What to know about this run", f"<ul>{lines}</ul>") if lines else ""
 
 
@@ -114,8 +114,8 @@ class _Row:
 def _quality(run: Run) -> str:
     quality = run.get("quality", {})
     rows = _table_rows(quality.get("table", [])) or _frechet_rows(quality.get("frechet", {}))
-    missing = "".join(f"<p>{escape(_sentence(line))}</p>" for line in quality.get("missing", []))
     if not rows:
+        missing = "".join(f"<p>{escape(_sentence(line))}</p>" for line in quality.get("missing", []))
         return card("Quality", missing) if missing else ""
     longest = max([row.distance for row in rows if math.isfinite(row.distance)] + [1e-12])
     lines = "".join(_quality_row(row, longest) for row in rows)
@@ -131,7 +131,7 @@ def _quality(run: Run) -> str:
         "release it.</p>"
     )
     heads = ("Generator", "", "Fréchet distance")
-    return card("Quality", f"{table(heads, lines)}{_verdict(quality.get('frechet', {}))}{missing}{words}")
+    return card("Quality", f"{table(heads, lines)}{_verdict(quality.get('frechet', {}))}{words}")
 
 
 def _sentence(line: str) -> str:

@@ -97,8 +97,8 @@ def quality(
     }
     missing = []
     if public_only is None:
-        notes["public_only"] = "none: there are no public motions of this kind to train on"
-        missing.append(f"public only {notes['public_only']}")
+        notes["public_only"] = "none, as there are no public motions of this kind to train on"
+        missing.append(f"public only: {notes['public_only']}")
     table = [{"generator": name, "frechet": value, "note": notes[name]} for name, value in rows.items()]
     if public is not None:
         as_they_are = distance(_shuffle(public.windows)[:count])

@@ -104,14 +104,16 @@ def test_a_distance_that_is_missing_has_its_reason() -> None:
     why = "no distance was computed: fewer than 100 windows"
     text = report_page(RUN | {"quality": {"frechet": nothing, "missing": [why]}}, METRICS, [])
     assert "<h2>Quality</h2><p>No distance was computed: fewer than 100 windows.</p>" in text
-    quality = {"frechet": {**nothing, "private": 2.0}, "missing": ["public only none: no public motions"]}
-    text = report_page(RUN | {"quality": quality}, METRICS, [])
-    assert "Public only none: no public motions." in text and "2" in text
+    row = {"generator": "public_only", "frechet": None, "note": "none, as there are no public motions"}
+    text = report_page(RUN | {"quality": {"frechet": nothing, "table": [row]}}, METRICS, [])
+    assert (
+        "public only<br>" in text and "none, as there are no public motions" in text and "not known" in text
+    )
 
 
 def test_notes_and_the_command_are_shown_where_there_are_some() -> None:
     text = report_page(RUN | {"notes": ["few <people>"]}, METRICS, [], command="fedmotion simulate <x>")
-    assert "<li>few &lt;people&gt;</li>" in text and "<pre>fedmotion simulate &lt;x&gt;</pre>" in text
+    assert "<li>Few &lt;people&gt;.</li>" in text and "<pre>fedmotion simulate &lt;x&gt;</pre>" in text
     plain = report_page(RUN, METRICS, [])
     assert "What to know" not in plain and "How to repeat" not in plain
 
