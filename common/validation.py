@@ -32,7 +32,8 @@ def _problem(loc: Place, problem: Any, model: type[BaseModel] | None, flags: Col
     key = ".".join(str(part) for part in loc)
     message = str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "it must")
     if not loc:
-        return message
+        subject, _, rest = message.partition(" ")
+        return f"{flag(subject)} {rest}" if subject in flags else message
     if problem["type"] == "extra_forbidden":
         near = get_close_matches(str(loc[-1]), _keys(model, loc[:-1]), n=1)
         way_out = (

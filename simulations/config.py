@@ -128,10 +128,12 @@ def read_again(stored: Simulation, source: str | None, flags: Mapping[str, Any])
             if any(problem["loc"] for problem in error.errors()):
                 _checked({key: value}, source, flags)
             said = value  # right by itself, and a contradiction to the rest: so it is another value
-        if said != kept[key]:
+        own = getattr(stored, key)
+        if said != own:
+            whose = f"differs from the run's {own}" if own is not None else "is none of the run's settings"
             raise InputError(
-                f"{name} {said} differs from the run's {kept[key]}: a run is resumed with its own settings;"
-                " leave it out, or choose another --out"
+                f"{name} {said} {whose}: a run is resumed with its own settings; leave it out, or choose"
+                " another --out"
             )
 
 
