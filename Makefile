@@ -9,7 +9,7 @@ demo: $(INSTALLED)
 	@$(BIN)/fedmotion simulate demo --out runs/demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile
 
 attack: $(INSTALLED)
 	@$(BIN)/python -m pytest -qq -n 2 -m attack

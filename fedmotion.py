@@ -7,6 +7,7 @@ motions = fedmotion.load("runs/demo").sample(8, label="walk")
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,11 +25,18 @@ COMMANDS = {
 }
 
 
-def load(run: str | Path) -> Model:
-    """The generator of a run folder: `.sample(n, label=...)` and `.labels`."""
+def load(run: str | Path, signer: str | None = None) -> Model:
+    """The generator of a run folder: `.sample(n, label=...)`, `.labels`, `.columns`, `.rate`, `.guarantee`.
+
+    Warns where the run promises nothing. `signer` is the public key that must have signed it, by
+    default the one that `run.json` names.
+    """
     from server.generate import load as load_model
 
-    return load_model(run)
+    model = load_model(run, signer)
+    if model.warning is not None:
+        warnings.warn(f"{run}: {model.warning}", stacklevel=2)
+    return model
 
 
 def main(arguments: list[str] | None = None) -> None:

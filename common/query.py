@@ -17,6 +17,8 @@ Unit = Literal["user", "record"]
 Trust = Literal["local", "central"]
 Relation = Literal["add_remove", "replace"]
 NEIGHBOURING = "add or remove one unit"
+TEST_RUN = "test-"
+"""What the name of a run in test mode starts with; no other run's name does."""
 
 MOST_STEPS = 10**7
 MOST_SITES_PER_PERSON = 20
@@ -170,6 +172,20 @@ class Plan:
         if self.loss_weight == 0:
             return mean, None
         return mean[:-1], float(mean[-1]) / self.loss_weight
+
+    @property
+    def guarantee(self) -> str:
+        """What the run promises, as `run.json` and every row of `metrics.jsonl` say it."""
+        if self.warning is not None:
+            return "none"
+        return "differential privacy" + ("" if self.unit == "user" else " of single records only")
+
+    @property
+    def warning(self) -> str | None:
+        """Why the run promises nothing, in one line to print wherever its output is seen; None if it does."""
+        reasons = ["trained without noise"] if self.noise_multiplier == 0 else []
+        reasons += ["trained in test mode"] if self.run_id.startswith(TEST_RUN) else []
+        return f"no privacy guarantee: {' and '.join(reasons)}" if reasons else None
 
     def event(self) -> PrivacyEvent:
         """What one round costs a unit, at all its sites together."""

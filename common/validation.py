@@ -1,44 +1,57 @@
-"""A validation error as one line: the key, the value and what is allowed."""
+"""What is wrong with a file of settings, in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-
-def one_line(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """All problems of `error` in one line; with the `model` an unknown key is told its nearest known one."""
-    return "; ".join(_problem(model, **problem) for problem in error.errors(include_url=False))
+Place = tuple[int | str, ...]
 
 
-def _problem(
-    model: type[BaseModel] | None,
-    *,
-    loc: tuple[int | str, ...],
-    msg: str,
-    type: str,
-    input: object,
-    **_: object,
+def one_line(
+    error: ValidationError, model: type[BaseModel] | None = None, flags: Collection[str] = ()
 ) -> str:
+    """All problems of `error` in one line.
+
+    For an unknown key the nearest of `model`'s is suggested; keys among `flags` were given on the
+    command line, and are named as they were typed there.
+    """
+    problems = error.errors(include_url=False)
+    return "; ".join(_problem(problem["loc"], problem, model, flags) for problem in problems)
+
+
+def flag(key: str) -> str:
+    """The command line's name of a key."""
+    return f"--{key.replace('_', '-')}"
+
+
+def _problem(loc: Place, problem: Any, model: type[BaseModel] | None, flags: Collection[str]) -> str:
     key = ".".join(str(part) for part in loc)
-    if not key or type == "value_error":
-        return msg.removeprefix("Value error, ")
-    if type in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _known(model, loc[:-1])
-        near = get_close_matches(str(loc[-1]), known, n=1)
-        choice = f"choose from {', '.join(known)}" if known else "see the README for the keys"
-        way_out = f"did you mean {near[0]}?" if near else f"remove it, or {choice}"
-        return f"unknown key {key}: {way_out}"
-    if type == "missing":
+    message = str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "it must")
+    if not loc:
+        subject, _, rest = message.partition(" ")
+        return f"{flag(subject)} {rest}" if subject in flags else message
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key {key}: {_way_out(str(loc[-1]), _known(model, loc[:-1]))}"
+    if problem["type"] == "missing":
         return f"{key} is missing"
-    return f"{key} = {input!r}: {msg[0].lower()}{msg[1:]}"
+    message = message[0].lower() + message[1:]
+    if key in flags:
+        return f"{flag(key)} is {problem['input']}: {message}"
+    return f"{key} = {problem['input']!r}: {message}"
 
 
-def _known(model: Any, path: Iterable[int | str]) -> list[str]:
+def _way_out(key: str, known: list[str]) -> str:
+    if near := get_close_matches(key, known, n=1):
+        return f"did you mean {near[0]}?"
+    return f"remove it, or choose from {', '.join(known)}" if known else "remove it, or see docs for the keys"
+
+
+def _known(model: Any, path: Place) -> list[str]:
     """The keys of the table at `path` of `model`; none where it is no table."""
     for part in path:
         if isinstance(part, str):

@@ -12,13 +12,18 @@ from common.query import (
     MOST_SITES_PER_PERSON,
     MOST_STEPS,
     NEIGHBOURING,
+    Plan,
     PrivacyEvent,
     Trust,
     person_event,
 )
 
-USABLE, COARSE = 0.05, 0.3
-"""Noise-to-clip ratios kappa below which training works, and above which no coarse structure is left."""
+USABLE, COARSE, DROWNED = 0.05, 0.3, 1.0
+"""Noise over signal (kappa) up to which training works, up to which it finds the rough shape of motions,
+and from which public motions alone are about as good: marks on a slope (README, How many people it takes)."""
+
+MODEL = 4096
+"""Parameters of dp_sgd's denoiser as the demo trains it; more labels or channels add a few hundred."""
 
 ROUNDS = 200
 """Unless told, or asked."""
@@ -46,10 +51,8 @@ class Question:
 def answer(question: Question) -> dict[str, Any]:
     """The plan as JSON; raises InputError naming what is out of range.
 
-    kappa = z_total sqrt(d) / U is the noise left in the mean over all rounds, in units of
-    the clip norm, with z_total = z / (q sqrt(T)); under `local` it grows with the square
-    root of the number of sites. Published diffusion runs were good at 0.01, usable at
-    0.05 and coarse at 0.3.
+    `dimension_usable` and `dimension_coarse` are how many parameters keep the noise at 5 and
+    30 % of the signal; `model_noise` is that share for a model of `model_dimension`.
     """
     _check(question)
     delta = min(1e-5, 1 / (10 * question.users)) if question.delta is None else question.delta
@@ -61,10 +64,9 @@ def answer(question: Question) -> dict[str, Any]:
             f"{rounds} rounds at noise multiplier {multiplier:g} cost more than epsilon {LARGEST_EPSILON:g},"
             " which promises nothing: give a larger --noise-multiplier or fewer --rounds"
         )
-    spread = math.sqrt(question.sites) if question.trust == "local" else 1.0
-    total = spread * multiplier / (question.sampling_rate * math.sqrt(rounds))
-    usable = math.floor((USABLE * question.users / total) ** 2)
-    coarse = math.floor((COARSE * question.users / total) ** 2)
+    one = _noise_share(multiplier, question.sampling_rate, rounds, spread(question.trust, question.sites))
+    usable, coarse = (math.floor((limit * question.users / one) ** 2) for limit in (USABLE, COARSE))
+    model = one * math.sqrt(MODEL) / question.users
     return {
         "users": question.users,
         "unit": "user",
@@ -82,7 +84,9 @@ def answer(question: Question) -> dict[str, Any]:
         "events": [vars(event)],
         "dimension_usable": usable,
         "dimension_coarse": coarse,
-        "advice": _advice(usable, coarse),
+        "model_dimension": MODEL,
+        "model_noise": model,
+        "advice": _advice(model),
     }
 
 
@@ -115,6 +119,39 @@ def _event(question: Question, multiplier: float, rounds: int) -> PrivacyEvent:
     )
 
 
+def spread(trust: Trust, sites: int) -> float:
+    """How much more noise a sum carries than one site adds: under `local` each adds the full noise."""
+    return math.sqrt(sites) if trust == "local" else 1.0
+
+
+def _noise_share(multiplier: float, rate: float, steps: int, spread: float) -> float:
+    """kappa U / sqrt(d) = z / (q sqrt(T)): noise left in the mean of all rounds, in units of the clip norm.
+
+    Published diffusion runs were good at kappa 0.01, usable at 0.05 and coarse at 0.3.
+    """
+    return spread * multiplier / (rate * math.sqrt(steps))
+
+
+def small_group(plan: Plan, sites: int, units: int) -> str | None:
+    """One line where so few units leave nothing but noise; None where they do not."""
+    steps = plan.rounds * plan.steps_per_round
+    one = _noise_share(plan.noise_multiplier, plan.sampling_rate, steps, spread(plan.trust, sites))
+    share = one * math.sqrt(plan.dimension) / units
+    if share <= DROWNED:
+        return None
+    whom = {"user": "people", "record": "records"}[plan.unit]
+    sensor = plan.codec["modality"]["kind"] == "sensor"
+    outlook = "noise rather than motion" if sensor else "about public-only quality, or worse"
+    return (
+        f"with {units:,} {whom} in training and this budget the noise is {_times(share)} the signal:"
+        f" expect {outlook}"
+    )
+
+
+def _times(share: float) -> str:
+    return f"{share:.0f} times" if share >= 10 else f"{share:.1f} times"
+
+
 def _check(question: Question) -> None:
     target, multiplier, rounds = question.epsilon, question.noise_multiplier, question.rounds
     if None not in (target, multiplier, rounds):
@@ -141,9 +178,17 @@ def _check(question: Question) -> None:
         raise InputError(f"--delta is {question.delta}: it must lie between 0 and 1/{question.users}")
 
 
-def _advice(usable: int, coarse: int) -> str:
-    if usable >= 1000:
-        return f"dp_sgd: train a denoiser of up to about {usable:,} parameters"
-    if coarse >= 1000:
-        return f"dp_sgd with 1,000 to {coarse:,} parameters: coarse structure only; compare with public_only"
-    return "no gradient training: more people, a larger epsilon or fewer sites; public_only will be as good"
+def _advice(share: float) -> str:
+    noise = f"dp_sgd, with its usual {MODEL:,} parameters: noise {_percent(share)} of the signal"
+    if share <= 2 * USABLE:
+        return f"{noise}; train it"
+    if share <= DROWNED:
+        return f"{noise}; expect the rough shape of motions, closer to these people than public-only"
+    return (
+        f"no gradient training: the noise is {_times(share)} the signal, so public-only will be as good;"
+        " more people, a larger epsilon or fewer sites would help"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"

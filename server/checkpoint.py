@@ -65,14 +65,16 @@ class Checkpoint:
         """The checkpoint in `folder`; InputError where it is missing, damaged or not signed.
 
         `signer` is the public key to trust; without it the one beside the file, which shows
-        damage, and change by whoever lacks that key.
+        damage, and nothing against somebody who signs again with a key of their own.
         """
         path = folder / FILE
         if not path.is_file():
             raise InputError(f"{path} is missing: {folder} is no run folder, or its run never started")
         public, entries = read_signatures(folder / SIGNATURE)
         if signer not in (None, public):
-            raise InputError(f"{path} is signed by another key than this coordinator's; restore it")
+            raise InputError(
+                f"{path} has the signature of another key than {signer}: it was replaced; restore it"
+            )
         content = path.read_bytes()
         if not any(verify(public, content, entry) for entry in entries):
             raise InputError(f"{path} does not match its signature: it was changed or damaged; restore it")

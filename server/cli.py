@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
-from rich.console import Console
 
 from common.errors import InputError
-from common.query import Trust
-from server.budget import ROUNDS, Question, answer
-from server.generate import PAGE_MOTIONS, check_format, draw, write
-from server.generate import load as load_model
 
 
 def plan(
@@ -24,7 +20,7 @@ def plan(
     ] = None,
     delta: Annotated[float | None, typer.Option(help="Default: min(1e-5, 1/(10 x users)).")] = None,
     rounds: Annotated[
-        int | None, typer.Option(help=f"Noised steps (default {ROUNDS}).", show_default=False)
+        int | None, typer.Option(help="Noised steps (default 200).", show_default=False)
     ] = None,
     sampling_rate: Annotated[float, typer.Option(help="Chance of each person to enter a round.")] = 0.5,
     sites: Annotated[int, typer.Option(help="Sites that each add noise (trust local).")] = 8,
@@ -32,7 +28,15 @@ def plan(
     trust: Annotated[str, typer.Option(help="local or central.")] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """What a budget buys, before any data are read: noise or rounds, usable dimension, method."""
+    """What a budget buys, before any data are read: noise or rounds, usable dimension, method.
+
+    The noise that is left after all rounds is compared with the strongest signal that people can give: up to
+    5 % of it a model of so many parameters trains well, up to 30 % it finds the rough shape of motions.
+    Public-only is what the same generator gives without any of the people.
+    """
+    from common.query import Trust
+    from server.budget import Question, answer
+
     question = Question(
         users=users,
         epsilon=epsilon,
@@ -48,27 +52,31 @@ def plan(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    console = Console(highlight=False)
-    console.print(
+    lines = (
         f"{users:,} people, epsilon {found['epsilon']:.4g} at delta {found['delta']:.3g} for every user"
         f" ({found['neighbouring']}, {found['accountant']}, trust {trust}, {sites} sites,"
         f" at most {sites_per_person} a person):",
-        soft_wrap=True,
+        f"  {found['rounds']} rounds at sampling rate {sampling_rate}",
+        f"  noise multiplier {found['noise_multiplier']:.4g}",
+        f"  usable up to {found['dimension_usable']:,} parameters (noise 5 % of the signal)",
+        f"  coarse up to {found['dimension_coarse']:,} (noise 30 %: the rough shape of motions)",
+        f"  {found['advice']}",
     )
-    console.print(f"  {found['rounds']} rounds at sampling rate {sampling_rate}")
-    console.print(f"  noise multiplier {found['noise_multiplier']:.4f}")
-    console.print(f"  usable dimension {found['dimension_usable']:,}, coarse {found['dimension_coarse']:,}")
-    console.print(f"  {found['advice']}")
+    for line in lines:
+        print(line)
 
 
 def generate(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     count: Annotated[int, typer.Option(help="How many motions.")],
-    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    out: Annotated[Path, typer.Option(help="A new folder to write to.")],
     label: Annotated[str | None, typer.Option(help="One of the run's labels; default: any.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same motions.")] = 0,
     format: Annotated[
         str | None, typer.Option(help="bvh, npy or html; for sensors csv, npy or html.")
+    ] = None,
+    signer: Annotated[
+        str | None, typer.Option(help="Public key that must have signed the model; default: run.json's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as JSON.")] = False,
 ) -> None:
@@ -77,16 +85,21 @@ def generate(
         raise InputError(f"--count is {count}: it must be from 1 to 1,000,000")
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed is {seed}: it must be from 0 to 2^63 - 1")
-    generator = load_model(run).generator
-    chosen = check_format(format, generator.codec.modality)
-    samples = draw(generator, count, label, seed)
+    from common.motion.export import FORMATS
+    from server.generate import PAGE_MOTIONS, check_format, check_new, load, write
+
+    model = load(run, signer)
+    modality = model.generator.codec.modality
+    chosen = check_format(format, modality)
+    check_new(out)
+    samples = model.draw(count, label, seed)
     paths = write(samples, chosen, out, f"fedmotion: {count} generated motions")
+    if model.warning is not None:
+        print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)
     if as_json:
-        print(
-            json.dumps({"format": chosen, "labels": list(samples.labels), "files": [str(p) for p in paths]})
-        )
+        told = {"format": chosen, "guarantee": model.guarantee, "labels": list(samples.labels)}
+        print(json.dumps({**told, "files": [str(path) for path in paths]}))
         return
-    console = Console(highlight=False)
-    console.print(f"{len(paths)} files in {out}" if len(paths) > 1 else str(paths[0]), soft_wrap=True)
+    print(f"{len(paths)} files in {out}" if len(paths) > 1 else paths[0])
     if chosen == "html" and count > PAGE_MOTIONS:
-        console.print(f"the page shows the first {PAGE_MOTIONS}; write bvh or npy for all")
+        print(f"the page shows the first {PAGE_MOTIONS}; write {FORMATS[modality.kind][0]} for all")

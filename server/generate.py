@@ -16,21 +16,31 @@ from common.generator.generator import Generator
 from common.motion.export import FORMATS, write_motions
 from common.motion.kinematics import project_bones
 from common.motion.recording import Modality
-from common.storage import writing
+from common.motion.skeleton import JOINT_NAMES
+from common.storage import read_json, writing
 from server.checkpoint import Checkpoint
+from server.guarantee import no_guarantee
 from server.pages import Clip, Window, player_page, sensor_page
 
+RUN: Final = "run.json"
 PAGE: Final = "index.html"
 PAGE_MOTIONS: Final = 24
+NOTICE: Final = "NO_PRIVACY_GUARANTEE.txt"
+"""Beside motions that nothing protects: their own formats have no place for a word about it."""
+_AT_ONCE: Final = 32  # motions whose bones are made constant together: more of them leave the cache
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Generated motions: `motions[i]` is `[frames, 22, 3]` metres or `[frames, channels]`; float32."""
+    """Generated motions: `motions[i]` is `[frames, 22, 3]` metres or `[frames, channels]`; float32.
+
+    `warning` (`Plan.warning`) goes wherever they are written or shown.
+    """
 
     modality: Modality
     motions: Sequence[NDArray[np.float32]]
     labels: Sequence[str]
+    warning: str | None
 
     def names(self) -> list[str]:
         """File names without suffix, in order."""
@@ -47,9 +57,14 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained generator, as `fedmotion.load` returns it."""
+    """A trained generator, as `fedmotion.load` returns it.
+
+    `guarantee` and `warning` say what its run promises, as `run.json` does.
+    """
 
     generator: Generator
+    guarantee: str
+    warning: str | None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -61,28 +76,50 @@ class Model:
         """Frames a second of what `sample` returns."""
         return self.generator.codec.modality.rate
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names along axis 2 of what `sample` returns: the 22 joints, or a sensor's channels."""
+        modality = self.generator.codec.modality
+        return JOINT_NAMES if modality.kind == "skeleton" else modality.channels
+
     def sample(self, n: int, label: str | None = None, seed: int = 0) -> NDArray[np.float32]:
         """Draw `n` motions: joints `[n, 60, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
 
-        `label` None draws labels too. The same arguments give the same motions. Raises
-        InputError for an unknown label or `n` below 1.
+        Joints are Y up. `label` is one of `labels`; None draws labels too, in their public
+        shares. The same arguments give the same motions. Raises InputError for an unknown
+        label or `n` below 1.
         """
-        return np.stack(draw(self.generator, n, label, seed).motions)
+        return np.stack(self.draw(n, label, seed).motions)
+
+    def draw(self, n: int, label: str | None = None, seed: int = 0) -> Samples:
+        """What `sample` draws, with the label of each motion."""
+        return draw(self.generator, n, label, seed, self.warning)
 
 
-def load(run: str | Path) -> Model:
-    """The generator of a run folder; InputError where it is missing, damaged or not signed."""
-    return Model(Checkpoint.load(Path(run)).generator())
+def load(run: str | Path, signer: str | None = None) -> Model:
+    """The generator of a run folder; InputError where it is missing, damaged or not rightly signed.
+
+    `signer` is the public key that must have signed it, in hexadecimal; by default the one
+    that `run.json` names, where there is one.
+    """
+    folder = Path(run)
+    if signer is None and (folder / RUN).exists():
+        signer = read_json(folder / RUN).get("signer")
+    checkpoint = Checkpoint.load(folder, signer)
+    return Model(checkpoint.generator(), checkpoint.plan.guarantee, checkpoint.plan.warning)
 
 
-def draw(generator: Generator, count: int, label: str | None, seed: int) -> Samples:
+def draw(
+    generator: Generator, count: int, label: str | None, seed: int, warning: str | None = None
+) -> Samples:
     """Draw `count` motions; skeletons get constant bone lengths (post-processing)."""
     drawn, labels = generator.sample(count, label, seed, stochastic=True)
-    motions = list(drawn.numpy().astype(np.float32))
+    motions = drawn.numpy().astype(np.float32)
     modality = generator.codec.modality
     if modality.kind == "skeleton":
-        motions = [project_bones(motion) for motion in motions]
-    return Samples(modality, motions, labels)
+        parts = [motions[start : start + _AT_ONCE] for start in range(0, count, _AT_ONCE)]
+        motions = np.concatenate([project_bones(part) for part in parts])
+    return Samples(modality, list(motions), labels, warning)
 
 
 def write(samples: Samples, format: str, out: Path, title: str) -> list[Path]:
@@ -91,21 +128,33 @@ def write(samples: Samples, format: str, out: Path, title: str) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         if format == "html":
             return [write_page(samples, out, title)]
+        if samples.warning is not None:
+            (out / NOTICE).write_text(f"{samples.warning}\n", encoding="utf-8")
         return write_motions(samples.motions, out, format, samples.names(), samples.modality)
 
 
 def write_page(samples: Samples, out: Path, title: str) -> Path:
     """A self-contained page that plays or charts `samples`."""
-    shown = samples.shown("generated")
+    clips = [item for item in samples.shown("generated") if isinstance(item, Clip)]
+    windows = [item for item in samples.shown("generated") if isinstance(item, Window)]
+    alarm = ""
+    if samples.warning is not None:
+        title, alarm = f"{title} ({samples.warning})", no_guarantee(samples.warning)
     rate = samples.modality.rate
-    clips = [item for item in shown if isinstance(item, Clip)]
-    windows = [item for item in shown if isinstance(item, Window)]
+    if clips:
+        text = player_page(clips, title=title, rate=rate, alarm=alarm)
+    else:
+        text = sensor_page(windows, title=title, rate=rate, alarm=alarm)
     path = out / PAGE
-    page = (
-        player_page(clips, title=title, rate=rate) if clips else sensor_page(windows, title=title, rate=rate)
-    )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return path
+
+
+def check_new(out: Path) -> None:
+    """InputError unless `out` is missing or an empty folder: motions of two calls never mix."""
+    with writing(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} exists: choose another --out")
 
 
 def check_format(format: str | None, modality: Modality) -> str:

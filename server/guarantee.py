@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from server.charts import Axis, Chart, axis, number
-from server.markup import card, facts
+from server.markup import alarm, card, facts
 
 Run = Mapping[str, Any]
 
@@ -22,11 +22,11 @@ _TRUST = {
     "central": "central: a trusted server adds the noise. In simulation only, as a reference: "
     "the server would see what each site computed.",
 }
-_WITHOUT_NOISE = "It was trained without noise (ε = ∞), so it may repeat what it saw of a person."
-_TEST_MODE = (
-    "It ran in test mode, with seeded sampling and noise: whoever knows the seed can take the noise "
-    "away, so the ε in its files is no claim."
-)
+_REASONS = {
+    "trained without noise": "There was no noise (ε = ∞), so the model may repeat what it saw of a person.",
+    "trained in test mode": "Sampling and noise were seeded: whoever knows the seed can take the noise away, "
+    "so no ε in the run's files is a claim.",
+}
 
 
 def has_guarantee(run: Run) -> bool:
@@ -65,7 +65,7 @@ def _delta(privacy: Mapping[str, Any]) -> str:
 def guarantee_section(run: Run) -> str:
     """The claim with all its terms, or a warning that there is none."""
     if not has_guarantee(run):
-        return _warning(run)
+        return no_guarantee(str(run.get("warning") or "no privacy guarantee"))
     privacy = run["privacy"]
     epsilon, unit = finite_or_infinite(privacy.get("epsilon_spent")), str(privacy.get("unit", "?"))
     whose = escape(
@@ -112,13 +112,12 @@ def _plain(value: Any) -> str:
     return number(value) if isinstance(value, int | float) else str(value)
 
 
-def _warning(run: Run) -> str:
-    infinite = not math.isfinite(finite_or_infinite(run.get("privacy", {}).get("epsilon_spent")))
-    why = _WITHOUT_NOISE if infinite else _TEST_MODE
-    if not infinite and run.get("guarantee", "none") != "none":
-        why = "Its files name no valid δ."
-    text = f"{why} Do not share this model, its motions or this report as private."
-    return f'<div class="warning" role="alert"><strong>No privacy guarantee</strong><p>{text}</p></div>\n'
+def no_guarantee(warning: str) -> str:
+    """The alarm of a page about a run that promises nothing; `warning` is `Plan.warning`."""
+    why = " ".join(meaning for reason, meaning in _REASONS.items() if reason in warning)
+    why = why or "The run's files name no finite ε with a valid δ."
+    text = f"{why} Do not share this page, the model or its motions as private."
+    return alarm(warning[:1].upper() + warning[1:], text)
 
 
 def budget_section(run: Run, metrics: Sequence[Mapping[str, Any]]) -> str:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 
 def card(title: str, content: str, kind: str = "") -> str:
     """A titled section around `content` (HTML)."""
     return f'<section class="card {kind}"><h2>{title}</h2>{content}</section>\n'
+
+
+def alarm(title: str, text: str) -> str:
+    """What nobody may overlook; `title` and `text` are plain text."""
+    content = f"<strong>{escape(title)}</strong><p>{escape(text)}</p>"
+    return f'<div class="warning" role="alert">{content}</div>\n'
 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:

@@ -70,12 +70,14 @@ def page(title: str, body: str, *, script: bool) -> str:
     )
 
 
-def player_page(clips: Sequence[Clip], *, title: str, rate: float = FRAME_RATE, caption: str = "") -> str:
-    """A page that plays `clips` at `rate` frames a second.
+def player_page(
+    clips: Sequence[Clip], *, title: str, rate: float = FRAME_RATE, caption: str = "", alarm: str = ""
+) -> str:
+    """A page that plays `clips` at `rate` frames a second, under `alarm` (HTML, see `markup.alarm`).
 
     Raises InputError if there is no clip, a clip's shape is wrong or a position is not finite.
     """
-    body = f'<main class="full">\n{_header(title, caption)}\n{player(clips, rate=rate)}\n</main>'
+    body = f'<main class="full">\n{_header(title, caption)}\n{alarm}{player(clips, rate=rate)}\n</main>'
     return page(title, body, script=True)
 
 
@@ -111,13 +113,15 @@ def _packed(clip: Clip) -> dict[str, object]:
     }
 
 
-def sensor_page(windows: Sequence[Window], *, title: str, rate: float, caption: str = "") -> str:
-    """A page of line charts, one card a window; `rate` is in frames a second.
+def sensor_page(
+    windows: Sequence[Window], *, title: str, rate: float, caption: str = "", alarm: str = ""
+) -> str:
+    """A page of line charts, one card a window, under `alarm`; `rate` is in frames a second.
 
     Raises InputError if there is no window, or a shape or value is wrong.
     """
     charts = sensor_charts(windows, rate=rate)
-    body = f'<main class="sheet">\n{_header(title, caption)}\n{charts}\n</main>'
+    body = f'<main class="sheet">\n{_header(title, caption)}\n{alarm}{charts}\n</main>'
     return page(title, body, script=False)
 
 

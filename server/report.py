@@ -36,25 +36,29 @@ def report_page(
     clips: Sequence[Clip] | Sequence[Window],
     *,
     rate: float = FRAME_RATE,
+    command: str = "",
 ) -> str:
     """The report of `run` (the parsed run.json) with `metrics` (the rows of metrics.jsonl).
 
-    `clips` are motions or sensor windows to show, at `rate` frames a second; none leaves
-    that section out. Raises InputError if one of them has a wrong shape or value.
+    `clips` are motions or sensor windows to show, at `rate` frames a second; `command`
+    starts such a run again. A section without content is left out. Raises InputError if a
+    clip has a wrong shape or value.
     """
     motions = [clip for clip in clips if isinstance(clip, Clip)]
     windows = [clip for clip in clips if isinstance(clip, Window)]
     sections = (
         _header(run),
         guarantee_section(run),
+        _notes(run),
         _samples(motions, windows, rate),
         budget_section(run, metrics),
         _quality(run),
         _sites(run),
-        _repeat(run),
+        _repeat(command),
         _versions(run),
     )
     title = f"fedmotion report: {run.get('method', 'unknown method')}"
+    title += "" if has_guarantee(run) else " (no privacy guarantee)"
     return page(title, f'<main class="sheet">\n{"".join(sections)}</main>', script=bool(motions))
 
 
@@ -68,6 +72,11 @@ def _header(run: Run) -> str:
     )
     line = escape(", ".join(words))
     return f'<header><h1>Shared motion generator</h1><p class="muted">{line}.</p></header>\n'
+
+
+def _notes(run: Run) -> str:
+    lines = "".join(f"<li>{escape(_sentence(str(line)))}</li>" for line in run.get("notes", []))
+    return card("What to know about this run", f"<ul>{lines}</ul>") if lines else ""
 
 
 def _samples(motions: Sequence[Clip], windows: Sequence[Window], rate: float) -> str:
@@ -106,7 +115,8 @@ def _quality(run: Run) -> str:
     quality = run.get("quality", {})
     rows = _table_rows(quality.get("table", [])) or _frechet_rows(quality.get("frechet", {}))
     if not rows:
-        return ""
+        missing = "".join(f"<p>{escape(_sentence(line))}</p>" for line in quality.get("missing", []))
+        return card("Quality", missing) if missing else ""
     longest = max([row.distance for row in rows if math.isfinite(row.distance)] + [1e-12])
     lines = "".join(_quality_row(row, longest) for row in rows)
     spent = "no privacy guarantee"
@@ -124,10 +134,17 @@ def _quality(run: Run) -> str:
     return card("Quality", f"{table(heads, lines)}{_verdict(quality.get('frechet', {}))}{words}")
 
 
+def _sentence(line: str) -> str:
+    return f"{line[:1].upper()}{line[1:]}."
+
+
 def _table_rows(rows: Sequence[Mapping[str, Any]]) -> list[_Row]:
     return [
         _Row(
-            name, finite_or_infinite(row.get("frechet")), str(row.get("note", "")), "private" in name.lower()
+            name.replace("_", " "),
+            finite_or_infinite(row.get("frechet")),
+            str(row.get("note", "")),
+            "private" in name.lower(),
         )
         for row in rows
         for name in [str(row.get("generator", "?"))]
@@ -185,32 +202,15 @@ def _sites(run: Run) -> str:
     return card("Sites", f'{content}<p class="muted small">{note}</p>')
 
 
-def _repeat(run: Run) -> str:
+def _repeat(command: str) -> str:
+    if not command:
+        return ""
     text = (
         "The seed fixes what is public: initial weights, public corpus, partition. Outside test mode, "
         "sampling and noise come from the operating system: a repeat follows the same plan at its price, "
-        "and its numbers differ a little. Give the same data and people as well: "
-        "<code>simulation.json</code> beside this file holds every setting."
+        "and its numbers differ a little."
     )
-    return card("How to repeat this run", f"<pre>{escape(_command(run))}</pre><p>{text}</p>")
-
-
-def _command(run: Run) -> str:
-    if run.get("command"):
-        return str(run["command"])
-    privacy = run.get("privacy", {})
-    options = {
-        "method": run.get("method"),
-        "trust": privacy.get("trust"),
-        "unit": privacy.get("unit"),
-        "sites": len(run.get("sites", [])) or None,
-        "rounds": run.get("rounds"),
-        "epsilon": show_epsilon(privacy.get("epsilon_target")).replace("∞", "inf"),
-        "delta": privacy.get("delta"),
-        "engine": run.get("engine"),
-        "seed": run.get("seed"),
-    }
-    return "fedmotion simulate " + " ".join(f"--{k} {v}" for k, v in options.items() if v is not None)
+    return card("How to repeat this run", f"<pre>{escape(command)}</pre><p>{text}</p>")
 
 
 def _versions(run: Run) -> str:

@@ -253,12 +253,15 @@ def _nodes(grid: Grid, settings: Settings) -> list[int]:
 
 def metrics_row(plan: Plan, round: int, sites: int, claim: float) -> dict[str, Any]:
     """One line of `metrics.jsonl`: public facts alone; an infinite epsilon is null."""
-    spent = min(epsilon([plan.spent(round)], plan.delta, DISPLAY_INTERVAL), claim)
+    spent = claim
+    if round < plan.rounds:
+        spent = min(epsilon([plan.spent(round)], plan.delta, DISPLAY_INTERVAL), claim)
     return {
         "round": round,
+        "guarantee": plan.guarantee,
         "sites": sites,
-        "epsilon": _finite(spent if round < plan.rounds else claim),
-        "epsilon_left": _finite(claim - spent if round < plan.rounds else 0.0),
+        "epsilon": _finite(spent),
+        "epsilon_left": _finite(claim - spent),
         "delta": plan.delta,
         "unit": plan.unit,
         "neighbouring": NEIGHBOURING,

@@ -98,7 +98,7 @@ def _group(table: Commands) -> _Lazy:
                 is_eager=True,
                 expose_value=False,
                 callback=_version,
-                help="Print it.",
+                help="Show the version and exit.",
             )
         ],
     )

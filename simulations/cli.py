@@ -10,12 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from client.app import LOG
 from common.errors import FedmotionError
 from server.shell import InterruptionError
-from simulations.config import presets
-from simulations.run import RUN, Request
-from simulations.run import simulate as run_simulation
+from simulations.preset import presets
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run leaves.")]
 
@@ -23,7 +20,11 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run 
 def simulate(
     config: Annotated[
         str | None,
-        typer.Argument(help=f"A TOML file, or a preset: {', '.join(presets())}.", show_default=False),
+        typer.Argument(
+            help=f"A preset ({', '.join(presets())}), or a TOML file with any of these settings and more:"
+            " docs/configuration.md. Flags override it.",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
         Path | None,
@@ -41,9 +42,12 @@ def simulate(
     sites: Annotated[
         int | None, typer.Option(help="Number of simulated sites (default 8; 2 with --data).")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Rounds of training.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of training (default 200).")] = None,
     epsilon: Annotated[
-        float | None, typer.Option(help="Privacy budget of the run; inf trains without privacy.")
+        float | None,
+        typer.Option(
+            help="Privacy budget of the run (default 8); inf trains without noise, and promises nothing."
+        ),
     ] = None,
     delta: Annotated[float | None, typer.Option(help="Default: min(1e-5, 1/(10 x units)).")] = None,
     site_budget: Annotated[
@@ -52,7 +56,9 @@ def simulate(
     sites_per_person: Annotated[
         int | None, typer.Option(help="How many sites may hold one person (default 1).")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="dp_sgd.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="How the generator is trained: dp_sgd, the only one yet.")
+    ] = None,
     trust: Annotated[
         str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")
     ] = None,
@@ -67,9 +73,16 @@ def simulate(
         str | None, typer.Option(help="Manifest column that says which site a person is at.")
     ] = None,
     person_pattern: Annotated[
-        str | None, typer.Option(help="Regular expression with (?P<person>...) over file paths.")
+        str | None,
+        typer.Option(
+            help="Regular expression with (?P<person>...), searched in each file's path inside --data without"
+            " its suffix, such as clips/anna_walk2."
+        ),
     ] = None,
-    manifest: Annotated[Path | None, typer.Option(help="CSV with columns file, person, label.")] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="CSV with columns file (or clip), person (subject) and label (action_class)."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     clipping: Annotated[
         str | None,
@@ -92,6 +105,10 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json and nothing else.")] = False,
 ) -> None:
     """Train one generator over many simulated sites, with differential privacy for every person."""
+    from client.app import LOG
+    from simulations.run import Request
+    from simulations.run import simulate as run_simulation
+
     given: dict[str, Any] = {
         "data": data, "public": public, "people": people, "sites": sites, "rounds": rounds,
         "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
@@ -124,27 +141,25 @@ def simulate(
 
 
 def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
-    privacy, distances = run["privacy"], run["quality"]["frechet"]
-    if run["guarantee"] == "none":
-        console.print("no privacy guarantee: trained in test mode or without noise", style="bold red")
+    from simulations.progress import readable
+
+    privacy, quality = run["privacy"], run["quality"]
+    if run["warning"] is not None:
+        console.print(run["warning"], style="bold red", soft_wrap=True)
     else:
         console.print(
-            f"epsilon {privacy['epsilon_spent']:.3f} at delta {privacy['delta']:.3g}"
+            f"epsilon {readable(privacy['epsilon_spent'])} at delta {privacy['delta']:.3g}"
             f" for every {privacy['unit']} ({privacy['neighbouring']}, {privacy['accountant']},"
             f" trust {privacy['trust']})",
             soft_wrap=True,
         )
     if run["refusals"]:
-        console.print(f"refusals: {run['refusals']}")
-    shown = ", ".join(
-        f"{name.replace('_', ' ')} {value}" for name, value in distances.items() if value is not None
-    )
-    console.print(
-        f"Fréchet distance to held-out people (lower is better; not released): {shown}"
-        if shown
-        else run["quality"]["note"],
-        soft_wrap=True,
-    )
+        console.print(f"refusals: {run['refusals']}", soft_wrap=True)
+    distances = {name: value for name, value in quality["frechet"].items() if value is not None}
+    shown = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in distances.items())
+    if shown:
+        shown = f"Fréchet distance to held-out people (lower is better; not released): {shown}"
+    console.print("; ".join(filter(None, (shown, *quality["missing"]))), soft_wrap=True)
     console.print("open:")
-    for name in ("report.html", "samples/index.html", RUN, "metrics.jsonl"):
+    for name in ("report.html", "samples/index.html", "run.json", "metrics.jsonl"):
         console.print(f"  {out / name}", soft_wrap=True)

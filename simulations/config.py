@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,9 +14,9 @@ from client.speed import Engine, Precision
 from common.accounting import LARGEST_EPSILON
 from common.errors import InputError
 from common.query import MOST_SITES_PER_PERSON, Trust, Unit
-from common.validation import one_line
+from common.validation import flag, one_line
+from simulations.preset import preset, presets
 
-PRESETS = resources.files("simulations") / "presets"
 _REAL_DATA_ONLY = ("person_pattern", "manifest", "labels")
 
 
@@ -99,9 +98,7 @@ class Simulation(BaseModel):
     @classmethod
     def _promising(cls, epsilon: float) -> float:
         if LARGEST_EPSILON < epsilon < math.inf:
-            raise ValueError(
-                f"epsilon is {epsilon:g}: it must be at most {LARGEST_EPSILON:g}, or inf for no privacy"
-            )
+            raise ValueError(f"it must be at most {LARGEST_EPSILON:g}, or inf for no privacy")
         return epsilon
 
     @model_validator(mode="after")
@@ -125,25 +122,49 @@ class Simulation(BaseModel):
 
 def read_config(source: str | None, flags: Mapping[str, Any]) -> Simulation:
     """`source` (a TOML file, a preset's name, or nothing) with `flags` over it; InputError names the key."""
-    values = {} if source is None else _read(source)
+    return _checked({**read_source(source), **flags}, source, flags)
+
+
+def read_again(stored: Simulation, source: str | None, flags: Mapping[str, Any]) -> None:
+    """What is said when a run is resumed must be what it was started with; InputError names what is not."""
+    kept = stored.model_dump()
+    for key, value in {**read_source(source), **flags}.items():
+        name = flag(key) if key in flags else key
+        try:
+            said = getattr(Simulation.model_validate({**kept, key: value}), key)
+        except ValidationError as error:
+            if any(problem["loc"] for problem in error.errors()):
+                _checked({key: value}, source, flags)
+            said = value  # right by itself, and a contradiction to the rest: so it is another value
+        own = getattr(stored, key)
+        if said != own:
+            whose = f"differs from the run's {own}" if own is not None else "is none of the run's settings"
+            raise InputError(
+                f"{name} {said} {whose}: a run is resumed with its own settings; leave it out, or choose"
+                " another --out"
+            )
+
+
+def _checked(values: Mapping[str, Any], source: str | None, flags: Mapping[str, Any]) -> Simulation:
     try:
-        return Simulation.model_validate({**values, **flags})
+        return Simulation.model_validate(values)
     except ValidationError as error:
         flagged = {problem["loc"][:1] for problem in error.errors()} <= {(key,) for key in flags}
-        raise InputError(
-            f"{'simulate' if flagged or not source else source}: {one_line(error, Simulation)}"
-        ) from None
+        whose = "simulate" if flagged or not source else source
+        raise InputError(f"{whose}: {one_line(error, Simulation, flags)}") from None
 
 
-def _read(source: str) -> dict[str, Any]:
+def read_source(source: str | None) -> dict[str, Any]:
+    """The settings in `source`, with paths from its folder on; InputError where it cannot be read."""
+    if source is None:
+        return {}
     path = Path(source)
-    preset = PRESETS / f"{source}.toml"
     if path.suffix != ".toml":
-        if not preset.is_file():
+        if source not in presets():
             raise InputError(
                 f"no preset {source!r}: choose from {', '.join(presets())}, or give a .toml file"
             )
-        return tomllib.loads(preset.read_text(encoding="utf-8"))
+        return tomllib.loads(preset(source))
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -156,10 +177,3 @@ def _read(source: str) -> dict[str, Any]:
     if isinstance(values.get("manifest"), str) and (path.parent / values["manifest"]).is_file():
         values["manifest"] = str(path.parent / values["manifest"])
     return values
-
-
-def presets() -> list[str]:
-    """Names of the presets that come with the program."""
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in PRESETS.iterdir() if entry.name.endswith(".toml")
-    )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +24,15 @@ from common.methods import NAMES, build, options_of
 from common.motion.population import PUBLIC, synthesise
 from common.motion.recording import Modality, Recording
 from common.motion.windows import windows
-from common.query import Plan, person_event
+from common.query import TEST_RUN, Plan, person_event
 from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, writing
 from server.checkpoint import FILE, KEY, Checkpoint
 from server.rounds import Settings
 from simulations.config import Simulation
 from simulations.partition import Deal, deal, trained
+from simulations.people import Read
+from simulations.toml import to_toml
 
 DEFAULT_PEOPLE = 2000
 _PATIENCE = 600.0
@@ -48,31 +48,6 @@ class Corpus:
 
     windows: Tensor
     labels: Tensor
-
-
-class Read:
-    """A data set whose files are parsed once, however many simulated sites ask."""
-
-    def __init__(self, data: DataSet, recordings: Collection[Recording]) -> None:
-        self._data = data
-        self._recordings = recordings
-        self.modality = data.modality
-        self.labels = data.labels
-        self.origin = data.origin
-
-    @property
-    def skipped(self) -> list[str]:
-        return self._data.skipped
-
-    def people(self) -> tuple[str, ...]:
-        return self._data.people()
-
-    def column(self, name: str) -> dict[str, str]:
-        return self._data.column(name)
-
-    def recordings(self, people: Collection[str]) -> Iterator[Recording]:
-        wanted = set(people)
-        return (recording for recording in self._recordings if recording.person in wanted)
 
 
 def data_options(config: Simulation) -> DataOptions:
@@ -194,7 +169,7 @@ def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
         trust=config.trust,
     )
     return Plan(
-        run_id=f"test-{config.seed}" if config.test_mode else uuid.uuid4().hex,
+        run_id=f"{TEST_RUN}{config.seed}" if config.test_mode else uuid.uuid4().hex,
         method=config.method,
         options=options_of(method),
         dimension=method.dimension + config.loss_curve,
@@ -246,31 +221,3 @@ def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units:
     site_file = SiteFile.read(path)
     if not site_file.ledger.exists():
         site_file.create_ledger()
-
-
-def to_toml(values: dict[str, Any], prefix: str = "") -> str:
-    """`values` as TOML: scalars and lists first, then tables."""
-    lines = [f"{key} = {_scalar(value)}" for key, value in values.items() if not isinstance(value, dict)]
-    tables = [
-        f"\n[{prefix}{key}]\n{to_toml(value, f'{prefix}{key}.')}"
-        for key, value in values.items()
-        if isinstance(value, dict)
-    ]
-    return "\n".join([*lines, *tables]) + "\n"
-
-
-def _scalar(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and math.isinf(value):
-        return "inf"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_scalar(item) for item in value)}]"
-    if isinstance(value, int | float):
-        return repr(value)
-    return _quoted(str(value))
-
-
-def _quoted(text: str) -> str:
-    escaped = "".join(c if c.isprintable() and c not in '\\"' else f"\\U{ord(c):08x}" for c in text)
-    return f'"{escaped}"'

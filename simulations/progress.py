@@ -10,76 +10,88 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
-from common.accounting import ACCOUNTANT
+from common.accounting import ACCOUNTANT, epsilon
 from common.query import NEIGHBOURING, Plan
 from server.rounds import METRICS
 
 _TABLE_SECONDS = 0.25
 _LINE_SECONDS = 10.0
+_FEWEST_DIGITS = 0.01
 
 
 class Progress:
     """The last row of `metrics.jsonl`, and the time that is left, as a table or as a line."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = folder / METRICS
         self._plan = plan
-        self._started = time.monotonic(), int(last_row(self._path)["round"])
+        self._clock = clock
+        self._before = int(self._last_row()["round"])
+        self._first: tuple[float, int] | None = None
 
     def cells(self) -> tuple[int, dict[str, str]]:
-        """Rounds done, and what is said about them, by title."""
-        row = last_row(self._path)
+        """Rounds done, and what is said about them, by title; no epsilon where it is no claim."""
+        row = self._last_row()
         done = int(row["round"])
-        return done, {
-            "round": f"{done} / {self._plan.rounds}",
-            "sites": str(row["sites"]),
-            "epsilon spent": _number(row["epsilon"]),
-            "epsilon left": _number(row["epsilon_left"]),
-            "time left": self._time_left(done),
-        }
+        cells = {"round": f"{done} / {self._plan.rounds}", "sites": str(row["sites"])}
+        if self._plan.warning is None:
+            cells |= {
+                "epsilon spent": readable(row["epsilon"]),
+                "epsilon left": readable(row["epsilon_left"]),
+            }
+        return done, {**cells, "time left": self._time_left(done)}
+
+    def _last_row(self) -> dict[str, Any]:
+        """The last whole row; before the first, what the plan has to spend."""
+        try:
+            lines = self._path.read_bytes().split(b"\n")[:-1]
+        except OSError:
+            lines = []
+        if lines:
+            row: dict[str, Any] = json.loads(lines[-1])
+            return row
+        claim = epsilon([self._plan.reserved()], self._plan.delta)
+        return {"round": 0, "sites": "", "epsilon": 0.0, "epsilon_left": claim}
 
     def _time_left(self, done: int) -> str:
-        since, first = self._started
-        if done == first:
-            return ""
-        return f"{(time.monotonic() - since) / (done - first) * (self._plan.rounds - done):.0f} s"
+        """From the rounds after the first that was seen to end: that one also reads people."""
+        if done > self._before and self._first is None:
+            self._first = self._clock(), done
+        if self._first is None or done == self._first[1]:
+            return "" if done < self._plan.rounds else "0 s"
+        since, first = self._first
+        return f"{(self._clock() - since) / (done - first) * (self._plan.rounds - done):.0f} s"
 
-    def table(self) -> Table:
+    def table(self) -> Group:
         done, cells = self.cells()
-        table = Table(expand=False, caption=self.terms())
+        table = Table(expand=False)
         table.add_column("")
         for title in cells:
             table.add_column(title)
         table.add_row(ProgressBar(total=self._plan.rounds, completed=done, width=20), *cells.values())
-        return table
+        terms = Text(self.terms(), style="dim" if self._plan.warning is None else "bold red")
+        return Group(table, terms, Text())  # on a free line the ^C that a terminal echoes moves nothing
 
     def line(self) -> str:
         return ", ".join(f"{title} {text}" for title, text in self.cells()[1].items() if text)
 
     def terms(self) -> str:
-        """What every epsilon here stands under."""
+        """What every epsilon here stands under, or that there is none that holds."""
         plan = self._plan
+        if plan.warning is not None:
+            return plan.warning
         return f"delta {plan.delta:.3g}, unit {plan.unit}, {NEIGHBOURING}, {ACCOUNTANT}, trust {plan.trust}"
 
 
-def last_row(path: Path) -> dict[str, Any]:
-    """The last whole row, or a row of zeros before the first."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except OSError:
-        lines = []
-    return json.loads(lines[-1]) if lines else {"round": 0, "sites": "", "epsilon": 0.0, "epsilon_left": ""}
-
-
-def _number(value: float | str | None) -> str:
-    if value is None:
-        return "infinite"
-    return value if isinstance(value, str) else f"{value:.3f}"
+def readable(value: float) -> str:
+    """Three decimals, or as many digits where there would be nothing but zeros."""
+    return f"{value:.3f}" if value == 0 or value >= _FEWEST_DIGITS else f"{value:.2g}"
 
 
 @contextmanager

@@ -24,23 +24,26 @@ from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.method import GradientMethod
 from common.motion.export import FORMATS
 from common.query import NEIGHBOURING, Plan, PrivacyEvent
+from common.signing import load_key, public_name
 from common.storage import exclusive, read_json, write_atomically, write_json, writing
-from server.checkpoint import Checkpoint
-from server.generate import draw, write, write_page
+from server.checkpoint import KEY, Checkpoint
+from server.generate import RUN, draw, write, write_page
 from server.report import report_page
 from server.rounds import METRICS, OUTCOME
-from simulations.config import Simulation, read_config
+from simulations.config import Simulation, read_again, read_config
 from simulations.engine import LOG, run_flower, run_inprocess
 from simulations.evaluation.quality import Reference, quality, train_on_public
+from simulations.notes import notes
 from simulations.partition import held_out, trained
+from simulations.people import Remembered
 from simulations.prepare import LOCK, Corpus, corpus, open_people, prepare, public_corpus
 from simulations.progress import shown
+from simulations.repeat import repeat_command
 
-RUN = "run.json"
 SETTINGS = "simulation.json"
-LEFT_OUT = "left_out.txt"
+UNUSED = "not_used.txt"
 _UNFINISHED = {LOCK, f".{SETTINGS}.new"}  # what a crash or a full disk can leave before there are settings
-_SHOWN_LEFT_OUT = 3
+_SHOWN_UNUSED = 3
 _SAMPLES = 12
 _REFERENCE_PEOPLE = 1000
 
@@ -63,9 +66,9 @@ def simulate(request: Request, console: Console) -> dict[str, Any]:
         torch.set_num_threads(1)
     with exclusive(folder / LOCK):
         try:
-            data = open_people(config)
+            data = _people(config)
             console.print(f"{data.origin}: {len(data.people())} people")
-            _tell_left_out(data.skipped, folder, console)
+            _tell_unused(data.skipped, folder, console)
             with console.status("fitting the codec on public motions"):
                 public = public_corpus(config, data)
                 plan = prepare(config, data, public, folder)
@@ -81,13 +84,26 @@ def simulate(request: Request, console: Console) -> dict[str, Any]:
             raise
 
 
-def _tell_left_out(lines: Sequence[str], folder: Path, console: Console) -> None:
+def _people(config: Simulation) -> DataSet:
+    """The data set; procedural people that the evaluation asks for again are made once."""
+    data = open_people(config)
+    return Remembered(data, _reference(config, data)) if config.data is None else data
+
+
+def _reference(config: Simulation, data: DataSet) -> tuple[str, ...]:
+    """People in training whom the evaluation looks at."""
+    return trained(config).select(data)[:_REFERENCE_PEOPLE]
+
+
+def _tell_unused(lines: Sequence[str], folder: Path, console: Console) -> None:
     """Say what of the data is not used: a few lines here, all of them in the folder."""
-    for line in lines[:_SHOWN_LEFT_OUT]:
-        console.print(f"left out: {line}", markup=False, soft_wrap=True)
-    if len(lines) > _SHOWN_LEFT_OUT:
-        console.print(f"left out: {len(lines)} in all, listed in {folder / LEFT_OUT}", soft_wrap=True)
-        write_atomically(folder / LEFT_OUT, ("\n".join(lines) + "\n").encode())
+    for line in lines[:_SHOWN_UNUSED]:
+        console.print(f"not used: {line}", markup=False, soft_wrap=True)
+    if len(lines) > _SHOWN_UNUSED:
+        console.print(
+            f"not used: {len(lines)} files or parts of files, listed in {folder / UNUSED}", soft_wrap=True
+        )
+        write_atomically(folder / UNUSED, ("\n".join(lines) + "\n").encode())
 
 
 def _fresh(request: Request) -> Simulation:
@@ -106,13 +122,7 @@ def _resumed(request: Request) -> Simulation:
     if not (request.out / SETTINGS).is_file():
         raise InputError(f"nothing to resume in {request.out}: leave --resume out to start there")
     stored = Simulation.model_validate(_infinities(read_json(request.out / SETTINGS)))
-    said = read_config(request.source, request.flags)
-    for key in said.model_fields_set:
-        if getattr(said, key) != getattr(stored, key):
-            raise InputError(
-                f"{key} = {getattr(said, key)} differs from the run's {getattr(stored, key)}:"
-                " a run is resumed with its own settings; leave it out, or choose another --out"
-            )
+    read_again(stored, request.source, request.flags)
     return stored
 
 
@@ -129,7 +139,13 @@ def _run(
     folder: Path,
     console: Console,
 ) -> dict[str, Any]:
-    if not _finished(folder, plan):
+    sites = [SiteFile.read(path) for path in sorted((folder / "sites").glob("*.toml"))]
+    remarks = notes(plan, sites, public)
+    for line in remarks:
+        console.print(f"note: {line}", style="yellow", markup=False, soft_wrap=True)
+    if _finished(folder, plan):
+        console.print(f"all {plan.rounds} rounds were done before: only evaluated and shown again")
+    else:
         with shown(console, folder, plan):
             if config.engine == "flower":
                 run_flower(folder, version("fedmotion"))
@@ -139,9 +155,9 @@ def _run(
     checkpoint = Checkpoint.load(folder)
     with console.status("evaluating against held-out people (in simulation only)"):
         measured = _measure(config, checkpoint, data, public)
-    run = _describe(config, checkpoint, folder, measured)
+    run = {**_describe(config, checkpoint, folder, sites), "notes": remarks, "quality": measured}
     write_json(folder / RUN, run)
-    _present(checkpoint, run, folder)
+    _present(checkpoint, run, repeat_command(config), folder)
     return run
 
 
@@ -172,22 +188,24 @@ def _measure(
     baseline = None
     if public is not None and isinstance(method, GradientMethod):
         baseline = train_on_public(method, public, generator, checkpoint.plan.rounds)
-    groups = [held_out(config).select(data), trained(config).select(data)[:_REFERENCE_PEOPLE]]
+    groups = [held_out(config).select(data), _reference(config, data)]
     windows = [corpus(data.recordings(people), data.modality, data.labels).windows for people in groups]
     reference = Reference(held_out=windows[0], trained=windows[1])
     return quality(generator, baseline, public, reference, data.modality)
 
 
 def _describe(
-    config: Simulation, checkpoint: Checkpoint, folder: Path, measured: dict[str, Any]
+    config: Simulation, checkpoint: Checkpoint, folder: Path, files: Sequence[SiteFile]
 ) -> dict[str, Any]:
     plan, outcome = checkpoint.plan, read_json(folder / OUTCOME)
-    sites = [_site(path, plan) for path in sorted((folder / "sites").glob("*.toml"))]
+    sites = [_site(file, plan) for file in files]
     exposed = max(sites, key=lambda site: sum(event.count for event in site[1]), default=None)
     events = exposed[1] if exposed is not None else []
     return {
         "fedmotion": version("fedmotion"),
-        "guarantee": _guarantee(config),
+        "guarantee": plan.guarantee,
+        "warning": plan.warning,
+        "signer": public_name(load_key(folder / KEY)),
         "method": plan.method,
         "options": dict(plan.options),
         "dimension": plan.dimension,
@@ -215,19 +233,11 @@ def _describe(
         "seed": config.seed,
         "engine": config.engine,
         "versions": _versions(),
-        "quality": measured,
     }
 
 
-def _guarantee(config: Simulation) -> str:
-    if config.test_mode or math.isinf(config.epsilon):
-        return "none"
-    return "differential privacy" if config.unit == "user" else "differential privacy of single records only"
-
-
-def _site(path: Path, plan: Plan) -> tuple[dict[str, Any], list[PrivacyEvent]]:
+def _site(site: SiteFile, plan: Plan) -> tuple[dict[str, Any], list[PrivacyEvent]]:
     """One site's row of `run.json`, from its own ledger; closing it leaves no write-ahead log."""
-    site = SiteFile.read(path)
     with Ledger.read(site.ledger) as ledger:
         events = ledger.events(plan.digest())
     row = {
@@ -247,13 +257,13 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _present(checkpoint: Checkpoint, run: Mapping[str, Any], folder: Path) -> None:
+def _present(checkpoint: Checkpoint, run: Mapping[str, Any], command: str, folder: Path) -> None:
     """Sample files, their page and the report; none of them shows a recorded motion."""
-    samples = draw(checkpoint.generator(), _SAMPLES, None, seed=0)
+    samples = draw(checkpoint.generator(), _SAMPLES, None, seed=0, warning=checkpoint.plan.warning)
     format = FORMATS[samples.modality.kind][0]
     write(samples, format, folder / "samples", "samples")
     write_page(samples, folder / "samples", f"fedmotion: {run['method']}, generated motions")
     rows = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
-    page = report_page(run, rows, samples.shown("generated"), rate=samples.modality.rate)
+    page = report_page(run, rows, samples.shown("generated"), rate=samples.modality.rate, command=command)
     with writing(folder):
         (folder / "report.html").write_text(page, encoding="utf-8")

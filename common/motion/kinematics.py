@@ -48,26 +48,27 @@ POSE_DIRECTIONS: Final[Floats] = _pose_directions()
 
 
 def bone_lengths(joints: ArrayLike, *, symmetric: bool = False) -> Floats:
-    """Median length of each bone over the frames of one motion `[frames, 22, 3]`: `[22]`, root zero.
+    """Median length of each bone over the frames of a motion `[..., frames, 22, 3]`: `[..., 22]`, root zero.
 
     With `symmetric`, left and right share their mean.
     """
     positions = np.asarray(joints, np.float64)
-    lengths = np.zeros(JOINTS)
-    bones = positions[:, 1:] - positions[:, PARENTS[1:]]
-    lengths[1:] = np.median(np.linalg.norm(bones, axis=-1), axis=0)
-    return (lengths + lengths[list(_MIRROR)]) / 2 if symmetric else lengths
+    lengths = np.zeros((*positions.shape[:-3], JOINTS))
+    bones = positions[..., 1:, :] - positions[..., PARENTS[1:], :]
+    lengths[..., 1:] = np.median(np.linalg.norm(bones, axis=-1), axis=-2)
+    return (lengths + lengths[..., _MIRROR]) / 2 if symmetric else lengths
 
 
 def project_bones(
     joints: ArrayLike, lengths: ArrayLike | None = None, *, symmetric: bool = False, rigid: bool = True
 ) -> NDArray[np.float32]:
-    """`joints` `[frames, 22, 3]` with constant bone lengths; the pelvis and bone directions stay.
+    """`joints` `[..., frames, 22, 3]` with constant bone lengths; the pelvis and bone directions stay.
 
-    `lengths` `[22]` in metres defaults to `bone_lengths` of this motion. With `rigid`
+    `lengths` `[22]` in metres defaults to `bone_lengths` of each motion. With `rigid`
     the hips with the lowest vertebra, and the neck with the collars, move as rigid
     blocks as well, and the bones below them aim at where they were: what a hierarchy
-    of joint rotations, and so a BVH file, can hold.
+    of joint rotations, and so a BVH file, can hold. Many motions at once give the same
+    as each by itself.
     """
     positions = np.asarray(joints, np.float64)
     fixed = _lengths(positions, lengths, symmetric)
@@ -77,53 +78,60 @@ def project_bones(
 
 
 def joint_rotations(joints: ArrayLike, lengths: ArrayLike | None = None) -> tuple[Floats, Floats, Floats]:
-    """Joint rotations from positions `[frames, 22, 3]`: offsets `[22, 3]`, rotations, root `[frames, 3]`.
+    """Joint rotations of motions `[..., frames, 22, 3]`: offsets `[..., 22, 3]`, rotations, root positions.
 
     `offsets` are the joints in their parent's frame at rest (T-pose, metres).
-    `rotations` `[frames, 22, 3, 3]` are relative to the parent (the root's to the
+    `rotations` `[..., frames, 22, 3, 3]` are relative to the parent (the root's to the
     world): for pelvis and spine3 the least-squares rotation of the rigid block of
     children (Kabsch 1976); for a single child the twist-free shortest arc from its
     rest direction to where that child should be; the identity for leaves. Where a bone
     comes near the half turn in which that arc loses its axis, the rotation is carried
-    from frame to frame instead, so that it never flips.
+    from frame to frame instead, so that it never flips. The root is `[..., frames, 3]`.
     """
     positions = np.asarray(joints, np.float64)
-    if positions.ndim != 3 or positions.shape[1:] != (JOINTS, 3) or len(positions) == 0:
+    if positions.ndim < 3 or positions.shape[-2:] != (JOINTS, 3) or positions.shape[-3] == 0:
         raise ValueError(f"expected joints [frames, {JOINTS}, 3], got {positions.shape}")
     fixed = _lengths(positions, lengths, False)
     directions = _directions(positions)
     targets = _follow(positions, directions, fixed)
-    offsets = fixed[:, None] * POSE_DIRECTIONS
+    offsets = fixed[..., None] * POSE_DIRECTIONS
     placed = targets.copy()
-    local = np.tile(np.eye(3), (len(positions), JOINTS, 1, 1))
+    local = np.tile(np.eye(3), (*positions.shape[:-1], 1, 1))
     world = local.copy()
     for joint in range(JOINTS):
-        parent = world[:, PARENTS[joint]] if joint else world[:, 0].copy()
+        parent = world[..., PARENTS[joint], :, :] if joint else world[..., 0, :, :].copy()
         children = list(CHILDREN[joint])
         if joint in BLOCKS:
-            offsets[children], world[:, joint] = _block(joint, directions[:, children], fixed[children])
-            local[:, joint] = np.swapaxes(parent, -1, -2) @ world[:, joint]
+            shape, turns = _block(joint, directions[..., children, :], fixed[..., children])
+            offsets[..., children, :], world[..., joint, :, :] = shape, turns
+            local[..., joint, :, :] = np.swapaxes(parent, -1, -2) @ turns
         elif children:
-            aim = _unit(targets[:, children[0]] - placed[:, joint], POSE_DIRECTIONS[children[0]])
-            local[:, joint] = _arcs(POSE_DIRECTIONS[children[0]], np.einsum("fji,fj->fi", parent, aim))
-            world[:, joint] = parent @ local[:, joint]
+            aim = _unit(targets[..., children[0], :] - placed[..., joint, :], POSE_DIRECTIONS[children[0]])
+            aim = np.einsum("...ji,...j->...i", parent, aim)
+            local[..., joint, :, :] = _arcs(POSE_DIRECTIONS[children[0]], aim)
+            world[..., joint, :, :] = parent @ local[..., joint, :, :]
         for child in children:
-            placed[:, child] = placed[:, joint] + world[:, joint] @ offsets[child]
-    return offsets, local, positions[:, 0].copy()
+            placed[..., child, :] = placed[..., joint, :] + _turned(world, joint, offsets[..., child, :])
+    return offsets, local, positions[..., 0, :].copy()
 
 
 def forward(offsets: ArrayLike, rotations: ArrayLike, root: ArrayLike) -> Floats:
-    """Positions `[frames, 22, 3]` from what `joint_rotations` returns."""
+    """Positions `[..., frames, 22, 3]` from what `joint_rotations` returns."""
     rest = np.asarray(offsets, np.float64)
     local = np.asarray(rotations, np.float64)
     world = np.empty_like(local)
-    positions = np.empty((*local.shape[:2], 3))
-    world[:, 0], positions[:, 0] = local[:, 0], root
+    positions = np.empty((*local.shape[:-2], 3))
+    world[..., 0, :, :], positions[..., 0, :] = local[..., 0, :, :], root
     for joint in range(1, JOINTS):
         parent = PARENTS[joint]
-        world[:, joint] = world[:, parent] @ local[:, joint]
-        positions[:, joint] = positions[:, parent] + world[:, parent] @ rest[joint]
+        world[..., joint, :, :] = world[..., parent, :, :] @ local[..., joint, :, :]
+        positions[..., joint, :] = positions[..., parent, :] + _turned(world, parent, rest[..., joint, :])
     return positions
+
+
+def _turned(world: Floats, joint: int, offset: Floats) -> Floats:
+    """`offset` `[..., 3]` turned by the joint's world rotation in every frame: `[..., frames, 3]`."""
+    return np.asarray((world[..., joint, :, :] @ offset[..., None, :, None])[..., 0], np.float64)
 
 
 def place(joints: ArrayLike) -> Floats:
@@ -148,7 +156,7 @@ def _lengths(positions: Floats, lengths: ArrayLike | None, symmetric: bool) -> F
     if lengths is None:
         return bone_lengths(positions, symmetric=symmetric)
     fixed = np.asarray(lengths, np.float64)
-    if fixed.shape != (JOINTS,) or not np.isfinite(fixed).all() or (fixed < 0).any():
+    if fixed.shape[-1:] != (JOINTS,) or not np.isfinite(fixed).all() or (fixed < 0).any():
         raise ValueError(f"expected {JOINTS} finite bone lengths of at least 0, got shape {fixed.shape}")
     return fixed
 
@@ -157,57 +165,62 @@ def _follow(positions: Floats, directions: Floats, lengths: Floats) -> Floats:
     """The pelvis of `positions` and, from it outwards, bones of `lengths` along `directions`."""
     result = positions.copy()
     for joint in range(1, JOINTS):
-        result[:, joint] = result[:, PARENTS[joint]] + lengths[joint] * directions[:, joint]
+        bone = lengths[..., None, joint, None] * directions[..., joint, :]
+        result[..., joint, :] = result[..., PARENTS[joint], :] + bone
     return result
 
 
 def _directions(positions: Floats) -> Floats:
-    """Unit bone directions `[frames, 22, 3]`; a bone without length keeps its rest direction."""
+    """Unit bone directions `[..., frames, 22, 3]`; a bone without length keeps its rest direction."""
     bones = np.zeros_like(positions)
-    bones[:, 1:] = positions[:, 1:] - positions[:, PARENTS[1:]]
+    bones[..., 1:, :] = positions[..., 1:, :] - positions[..., PARENTS[1:], :]
     norms = np.linalg.norm(bones, axis=-1, keepdims=True)
     return np.where(norms > 1e-9, bones / np.maximum(norms, 1e-9), POSE_DIRECTIONS)
 
 
 def _block(joint: int, directions: Floats, lengths: Floats) -> tuple[Floats, Floats]:
-    """Mean rest shape `[k, 3]` and world rotations `[frames, 3, 3]` of the k children of `joint`.
+    """Mean rest shape `[..., k, 3]` and world rotations `[..., frames, 3, 3]` of the k children of `joint`.
 
-    `directions` is `[frames, k, 3]`. Children are ordered left, right, middle or
+    `directions` is `[..., frames, k, 3]`. Children are ordered left, right, middle or
     middle, left, right, as in the skeleton: the frame of a block is read from the
     joint ids, then refined by least squares.
     """
     names = CHILDREN[joint]
     middle = names.index(_BLOCK_UP[joint][1])
     left, right = (i for i in range(3) if i != middle)
-    x = _unit(directions[:, left] - directions[:, right], np.array([1.0, 0.0, 0.0]))
-    up = directions[:, middle]
+    x = _unit(directions[..., left, :] - directions[..., right, :], np.array([1.0, 0.0, 0.0]))
+    up = directions[..., middle, :]
     z = _unit(np.cross(x, up), np.array([0.0, 0.0, 1.0]))
     frames = np.stack([x, np.cross(z, x), z], axis=-1)
-    shape = np.einsum("fji,fkj->ki", frames, directions)
-    shape = _unit(shape, POSE_DIRECTIONS[list(names)]) * lengths[:, None]
-    return shape, _kabsch(shape, directions * lengths[:, None])
+    shape = np.einsum("...fji,...fkj->...ki", frames, directions)
+    shape = _unit(shape, POSE_DIRECTIONS[list(names)]) * lengths[..., None]
+    return shape, _kabsch(shape, directions * lengths[..., None, :, None])
 
 
 def _kabsch(source: Floats, targets: Floats) -> Floats:
-    """Rotations `[frames, 3, 3]` that take `source` `[k, 3]` closest to `targets` `[frames, k, 3]`."""
-    u, _, vt = np.linalg.svd(np.einsum("fki,kj->fij", targets, source))
-    u[..., :, 2] *= np.linalg.det(u @ vt)[:, None]
+    """Rotations `[..., frames, 3, 3]` that take `source` `[..., k, 3]` closest to each frame's `targets`."""
+    u, _, vt = np.linalg.svd(np.einsum("...fki,...kj->...fij", targets, source))
+    u[..., :, 2] *= np.linalg.det(u @ vt)[..., None]
     return np.asarray(u @ vt, np.float64)
 
 
 def _arcs(start: Floats, ends: Floats) -> Floats:
-    """Twist-free rotations `[frames, 3, 3]` from the unit vector `start` to `ends` `[frames, 3]`."""
-    if (ends @ start).min() > _HALF_TURN:
-        return _shortest_arcs(np.broadcast_to(start, ends.shape), ends)
-    first = int(np.argmax(ends @ start))
-    result = np.empty((len(ends), 3, 3))
-    result[first] = _shortest_arcs(start[None], ends[first : first + 1])[0]
+    """Twist-free rotations `[..., frames, 3, 3]` from the unit `start` to `ends` `[..., frames, 3]`."""
+    motions = ends.reshape(-1, *ends.shape[-2:])
+    flat = motions.reshape(-1, 3)
+    result = _shortest_arcs(np.broadcast_to(start, flat.shape), flat).reshape(*motions.shape, 3)
+    for motion in np.flatnonzero((motions @ start).min(axis=-1) <= _HALF_TURN):
+        _carry(result[motion], motions[motion], int(np.argmax(motions[motion] @ start)))
+    return result.reshape(*ends.shape, 3)
+
+
+def _carry(rotations: Floats, ends: Floats, first: int) -> None:
+    """Replace `rotations` `[frames, 3, 3]` by that of frame `first`, carried along `ends` both ways."""
     steps = _shortest_arcs(ends[:-1], ends[1:])
     for frame in range(first + 1, len(ends)):
-        result[frame] = steps[frame - 1] @ result[frame - 1]
+        rotations[frame] = steps[frame - 1] @ rotations[frame - 1]
     for frame in range(first - 1, -1, -1):
-        result[frame] = steps[frame].T @ result[frame + 1]
-    return result
+        rotations[frame] = steps[frame].T @ rotations[frame + 1]
 
 
 def _shortest_arcs(starts: Floats, ends: Floats) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -69,11 +68,12 @@ def quality(
     reference: Reference,
     modality: Modality,
 ) -> dict[str, Any]:
-    """Fréchet distances to held-out people, as `run.json` holds them; null where they cannot be had."""
+    """Fréchet distances to held-out people, as `run.json` holds them; null where `missing` says why."""
     count = min(len(reference.held_out), len(reference.trained))
     if count < FEWEST:
         nothing = {"private": None, "public_only": None, "floor": None}
-        return {"frechet": nothing, "note": f"fewer than {FEWEST} held-out windows: no distance was computed"}
+        why = f"no distance was computed: fewer than {FEWEST} windows are held out, or are in training"
+        return {"frechet": nothing, "note": NOTE, "missing": [why]}
     shuffled = [_shuffle(part)[:count] for part in (reference.held_out, reference.trained)]
     held_out, trained = shuffled
     evaluator = Evaluator.fit(trained if public is None else public.windows, modality)
@@ -90,18 +90,22 @@ def quality(
         "public_only": None if public_only is None else drawn(public_only),
         "floor": distance(trained),
     }
-    notes: Mapping[str, str] = {
+    notes: dict[str, str] = {
         "private": "trained in this run",
         "public_only": "the same generator trained on public motions alone",
         "floor": "other real people",
     }
+    missing = []
+    if public_only is None:
+        notes["public_only"] = "none, as there are no public motions of this kind to train on"
+        missing.append(f"public only: {notes['public_only']}")
     table = [{"generator": name, "frechet": value, "note": notes[name]} for name, value in rows.items()]
     if public is not None:
         as_they_are = distance(_shuffle(public.windows)[:count])
         table.append(
             {"generator": "public motions as they are", "frechet": as_they_are, "note": "no generator"}
         )
-    return {"frechet": rows, "table": table, "windows": count, "note": NOTE}
+    return {"frechet": rows, "table": table, "windows": count, "note": NOTE, "missing": missing}
 
 
 def _shuffle(windows: Tensor) -> Tensor:

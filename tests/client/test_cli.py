@@ -15,7 +15,7 @@ from client.site import BudgetTable, DataTable, SiteFile
 from common.accounting import ACCOUNTANT, epsilon
 from common.query import NEIGHBOURING
 from server.shell import run
-from simulations.prepare import to_toml
+from simulations.toml import to_toml
 from tests.client.test_ledger import query_of
 from tests.small_site import make_plan, new_ledger
 

@@ -59,6 +59,26 @@ def test_a_person_at_several_sites_pays_at_each_or_meets_under_one_noise(trust: 
     assert Plan.from_json(plan.to_json()) == plan
 
 
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"noise_multiplier": 0}, "no privacy guarantee: trained without noise"),
+        ({"run_id": "test-7"}, "no privacy guarantee: trained in test mode"),
+        (
+            {"noise_multiplier": 0, "run_id": "test-7"},
+            "no privacy guarantee: trained without noise and trained in test mode",
+        ),
+    ],
+)
+def test_a_plan_that_promises_nothing_says_why(change: dict[str, Any], warning: str) -> None:
+    assert (make_plan(**change).guarantee, make_plan(**change).warning) == ("none", warning)
+
+
+def test_a_plan_says_what_it_promises() -> None:
+    assert (make_plan().guarantee, make_plan().warning) == ("differential privacy", None)
+    assert make_plan(unit="record").guarantee == "differential privacy of single records only"
+
+
 def test_every_field_of_a_plan_is_in_its_digest() -> None:
     changes: dict[str, Any] = {
         "run_id": "other", "method": "m", "options": {"width": 9}, "dimension": 5, "clip_norm": 0.6,

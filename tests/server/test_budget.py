@@ -9,8 +9,14 @@ import pytest
 
 from common.accounting import LARGEST_EPSILON, epsilon
 from common.errors import InputError
+from common.generator.denoisers import ResidualMLP
+from common.methods.dp_sgd import DPSGD
+from common.motion.population import ACTIONS
 from common.query import PrivacyEvent
-from server.budget import Question, answer
+from common.vector import Layout
+from server.budget import MODEL, Question, answer, small_group
+from simulations.config import read_config
+from tests.small_site import make_plan
 
 QUESTION = Question(users=2000, epsilon=8.0, delta=None, rounds=50, sampling_rate=0.5, sites=4, trust="local")
 
@@ -40,7 +46,24 @@ def test_more_people_and_fewer_sites_buy_more() -> None:
 
 def test_the_advice_is_honest_about_few_people() -> None:
     assert "no gradient training" in answer(replace(QUESTION, users=17, epsilon=1.0))["advice"]
-    assert answer(replace(QUESTION, users=10**6))["advice"].startswith("dp_sgd: train")
+    assert "public-only will be as good" in answer(replace(QUESTION, users=17, epsilon=1.0))["advice"]
+    assert answer(replace(QUESTION, users=10**6))["advice"].endswith("of the signal; train it")
+
+
+def test_the_model_that_plan_speaks_of_is_the_demos() -> None:
+    config = read_config("demo", {})
+    denoiser = ResidualMLP(latent=config.latent, labels=len(ACTIONS), width=DPSGD.width, depth=DPSGD.depth)
+    assert config.options == {} and Layout.of(denoiser.init(0)).dimension == MODEL
+
+
+def test_a_group_too_small_for_its_noise_is_told_so() -> None:
+    skeleton = {"modality": {"kind": "skeleton"}}
+    plan = make_plan(noise_multiplier=4.3, sampling_rate=0.5, rounds=200, dimension=4096, codec=skeleton)
+    line = small_group(plan, 2, 4)
+    assert line is not None and "with 4 people" in line and "public-only" in line and "14 times" in line
+    assert small_group(plan, 2, 56) is None and small_group(plan, 2, 55) is not None
+    assert "records" in str(small_group(replace(plan, unit="record"), 2, 4))
+    assert small_group(replace(plan, noise_multiplier=0), 2, 4) is None, "no noise drowns nothing"
 
 
 def test_noise_gives_epsilon_and_both_give_the_rounds() -> None:

@@ -13,6 +13,9 @@ import pytest
 import fedmotion
 from common.errors import InputError
 from common.motion.kinematics import bone_lengths
+from common.motion.skeleton import JOINT_NAMES
+from common.signing import create_key, public_name
+from server.checkpoint import Checkpoint
 from server.shell import run
 
 SMALL = """
@@ -59,7 +62,10 @@ def test_python_gives_the_same_motions_as_the_command(finished: Path, tmp_path: 
     assert drawn.shape == (4, 60, 22, 3) and drawn.dtype == np.float32
     assert np.array_equal(written, drawn)
     assert not np.array_equal(drawn, model.sample(4, label="walk", seed=6))
-    assert "walk" in model.labels and model.rate == 20.0
+    assert "walk" in model.labels and model.rate == 20.0 and model.columns == JOINT_NAMES
+    assert model.guarantee == "differential privacy"
+    whole = model.draw(4, seed=5)
+    assert len(whole.labels) == 4 and set(whole.labels) <= {*model.labels, "unlabelled"}
     for motion in drawn:
         each = np.stack([bone_lengths(frame[None]) for frame in motion])
         assert np.ptp(each, axis=0).max() < 1e-4
@@ -126,6 +132,41 @@ def test_a_model_that_was_changed_is_refused(
     assert file in capsys.readouterr().err
     with pytest.raises(InputError):
         fedmotion.load(copy)
+
+
+def test_a_model_signed_again_with_another_key_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`run.json` names the key; who replaced that too is stopped by the key one was told."""
+    copy, rogue = tmp_path / "copy", create_key(tmp_path / "rogue.pem")
+    shutil.copytree(finished, copy)
+    true = json.loads((copy / "run.json").read_text())
+    Checkpoint.load(copy).save(copy, rogue)
+    assert generate(copy, "--count", 1, "--out", tmp_path / "out") == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "signature of another key" in line and true["signer"] in line
+
+    (copy / "run.json").write_text(json.dumps({**true, "signer": public_name(rogue)}))
+    fedmotion.load(copy)  # the control: a folder replaced whole agrees with itself
+    assert generate(copy, "--count", 1, "--out", tmp_path / "out", "--signer", true["signer"]) == 2
+    with pytest.raises(InputError, match="another key"):
+        fedmotion.load(copy, signer=true["signer"])
+    assert generate(finished, "--count", 1, "--out", tmp_path / "out", "--signer", true["signer"]) == 0
+
+
+def test_a_folder_with_something_in_it_is_left_alone(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(finished.rglob("*"))
+    kept = tmp_path / "kept"
+    assert generate(finished, "--count", 1, "--out", kept) == 0
+    kept_before = sorted(kept.iterdir())
+    for taken in (kept, finished, finished / "samples", kept_before[0]):
+        capsys.readouterr()
+        assert generate(finished, "--count", 2, "--out", taken) == 2
+        line = capsys.readouterr().err
+        assert line == f"fedmotion: {taken} exists: choose another --out\n"
+    assert sorted(kept.iterdir()) == kept_before and sorted(finished.rglob("*")) == before
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from common.errors import InputError
 from common.motion.population import PRIVATE, synthesise
+from server.guarantee import no_guarantee
 from server.pages import Clip, Window, player_page, sensor_page
 
 PLAYER = Path(__file__).parents[2] / "server" / "player"
@@ -128,6 +129,17 @@ def test_sensor_charts_share_a_scale_and_name_their_units() -> None:
         for line in re.findall(r'class="curve curve-0" points="([^"]*)"', text)
     ]
     assert heights[2] > 20 * heights[0]
+
+
+def test_an_alarm_stands_above_the_motions_and_is_text() -> None:
+    alarm = no_guarantee(f"no privacy guarantee: {HOSTILE}")
+    for text, shown in (
+        (player_page(motions(1), title="t", alarm=alarm), 'class="player"'),
+        (sensor_page(windows(1), title="t", rate=50.0, alarm=alarm), 'class="windows"'),
+    ):
+        assert text.index('role="alert"') < text.index(shown) and "alert(1)</script>" not in text
+    plain = Page(player_page(motions(1), title="t", alarm=no_guarantee("no privacy guarantee")))
+    assert Page(player_page(motions(1), title="t", alarm=alarm)).tags == plain.tags
 
 
 def test_a_constant_window_and_a_single_frame_have_a_chart() -> None:

@@ -66,8 +66,10 @@ def test_an_infinite_epsilon_is_no_guarantee(spent: Any) -> None:
 
 
 def test_test_mode_is_no_guarantee_however_small_its_epsilon() -> None:
-    text = report_page(RUN | {"guarantee": "none"}, METRICS, [])
-    assert "No privacy guarantee" in text and "test mode" in text
+    warning = "no privacy guarantee: trained in test mode"
+    text = report_page(RUN | {"guarantee": "none", "warning": warning}, METRICS, [])
+    assert "<strong>No privacy guarantee: trained in test mode</strong>" in text
+    assert "knows the seed" in text and "no noise" not in text
     assert "3.982" not in text and "3.9<" not in text
 
 
@@ -95,6 +97,25 @@ def test_a_quality_table_is_shown_as_given() -> None:
     ]
     text = report_page(RUN | {"quality": {"table": rows}}, METRICS, [])
     assert "1.25" in text and "mean of 3" in text and "not known" in text
+
+
+def test_a_distance_that_is_missing_has_its_reason() -> None:
+    nothing = {"private": None, "public_only": None, "floor": None}
+    why = "no distance was computed: fewer than 100 windows"
+    text = report_page(RUN | {"quality": {"frechet": nothing, "missing": [why]}}, METRICS, [])
+    assert "<h2>Quality</h2><p>No distance was computed: fewer than 100 windows.</p>" in text
+    row = {"generator": "public_only", "frechet": None, "note": "none, as there are no public motions"}
+    text = report_page(RUN | {"quality": {"frechet": nothing, "table": [row]}}, METRICS, [])
+    assert (
+        "public only<br>" in text and "none, as there are no public motions" in text and "not known" in text
+    )
+
+
+def test_notes_and_the_command_are_shown_where_there_are_some() -> None:
+    text = report_page(RUN | {"notes": ["few <people>"]}, METRICS, [], command="fedmotion simulate <x>")
+    assert "<li>Few &lt;people&gt;.</li>" in text and "<pre>fedmotion simulate &lt;x&gt;</pre>" in text
+    plain = report_page(RUN, METRICS, [])
+    assert "What to know" not in plain and "How to repeat" not in plain
 
 
 def test_hostile_strings_stay_text() -> None:

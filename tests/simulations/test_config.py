@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from simulations.config import Simulation, presets, read_config
+from simulations.config import Simulation, read_again, read_config
+from simulations.preset import presets
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
@@ -56,6 +57,30 @@ def test_settings_survive_their_way_through_json(tmp_path: Path) -> None:
     config = read_config(str(path), {})
     assert Simulation.model_validate(json.loads(config.model_dump_json())) == config
     assert config.site[0].value == "N" and config.site[0].budget == 2.0
+
+
+def test_a_run_is_resumed_with_every_key_as_it_was(tmp_path: Path) -> None:
+    """Tables and paths included; a key by itself need not make sense without the rest."""
+    (tmp_path / "rows.csv").write_text("file,person\n")
+    path = tmp_path / "c.toml"
+    path.write_text(
+        'data = "m"\nmanifest = "rows.csv"\nlabels = ["b", "a"]\nsite_column = "ward"\n'
+        'options = { width = 8 }\n[[site]]\nname = "north"\nvalue = "N"\n'
+    )
+    stored = read_config(str(path), {"epsilon": 2.0})
+    read_again(
+        stored, str(path), {"epsilon": 2.0, "site_column": "ward", "manifest": str(tmp_path / "rows.csv")}
+    )
+    with pytest.raises(InputError, match="--sites 3 is none of the run's settings"):
+        read_again(stored, None, {"sites": 3})
+    path.write_text(path.read_text().replace("north", "south"))
+    with pytest.raises(InputError, match=r"site .*differs from the run's"):
+        read_again(stored, str(path), {})
+
+
+def test_an_unknown_key_that_is_near_to_none_is_pointed_to_the_list() -> None:
+    with pytest.raises(InputError, match=r"unknown key zzz: remove it, or see docs/configuration.md"):
+        read_config(None, {"zzz": 3})
 
 
 def test_infinity_is_a_value_and_a_meaningless_epsilon_is_not() -> None:

@@ -21,8 +21,8 @@ from simulations.prepare import (
     open_people,
     prepare,
     public_corpus,
-    to_toml,
 )
+from simulations.toml import to_toml
 
 
 def small(**settings: object) -> Simulation:
@@ -111,6 +111,7 @@ def test_toml_is_read_back_as_it_was_written() -> None:
         "infinite": float("inf"),
         "yes": True,
         "list": ["a", 'b"'],
+        "tables": [{"name": "a", "share": 2.0}, {"name": "b"}],
         "table": {"inner": 3, "deeper": {"x": 0.5}},
     }
     assert tomllib.loads(to_toml(values)) == values

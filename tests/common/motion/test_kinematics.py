@@ -59,6 +59,19 @@ def test_projected_bones_are_constant_and_stay_near(rigid: bool) -> None:
     assert np.allclose(project_bones(result, rigid=rigid), result, atol=1e-5)
 
 
+@pytest.mark.parametrize("rigid", [True, False])
+def test_many_motions_at_once_are_each_as_by_itself(rigid: bool) -> None:
+    """To the bit: a generated motion must not depend on how many are drawn with it."""
+    rng = np.random.default_rng(2)
+    wild = rng.normal(0, 0.3, (4, 50, JOINTS, 3)).cumsum(axis=1)  # arms go through the half turn
+    motions = np.concatenate([wild, [rigid_motion(seed=seed) for seed in range(4)]])
+    together = project_bones(motions, rigid=rigid)
+    assert np.array_equal(together, [project_bones(motion, rigid=rigid) for motion in motions])
+    assert np.array_equal(bone_lengths(motions, symmetric=True)[1], bone_lengths(motions[1], symmetric=True))
+    parts = zip(*(joint_rotations(motion) for motion in motions), strict=True)
+    assert all(np.array_equal(a, b) for a, b in zip(joint_rotations(motions), parts, strict=True))
+
+
 def test_projection_onto_given_lengths_keeps_directions() -> None:
     joints = rigid_motion()
     result = project_bones(joints, 1.1 * REFERENCE_BONES)

@@ -1,0 +1,90 @@
+"""The documents name what exists: every setting with its flag and default, and no flag that is not there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import server.cli
+import simulations.cli
+from common.methods.dp_sgd import DPSGD
+from simulations.config import Simulation, SiteTable
+from simulations.repeat import FILE_ONLY
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS: dict[str, Callable[..., None]] = {
+    "simulate": simulations.cli.simulate,
+    "plan": server.cli.plan,
+    "generate": server.cli.generate,
+}
+FLAGS_ONLY = {"config", "out", "resume", "as_json"}
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """The rows under a heading of docs/configuration.md, by the name in their first column."""
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [
+        [cell.strip(" `") for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.*", section, re.M)
+    ]
+    return {row[0]: row[1:] for row in rows}
+
+
+def default_of(field: object) -> object:
+    return None if field in ((), None) else field
+
+
+@pytest.mark.parametrize(
+    ("heading", "model", "column"), [("Keys", Simulation, 1), ("Sites: `[[site]]`", SiteTable, 0)]
+)
+def test_every_key_is_documented_with_its_default(
+    heading: str, model: type[Simulation] | type[SiteTable], column: int
+) -> None:
+    rows = table(heading)
+    assert list(rows) == list(model.model_fields)
+    for name, field in model.model_fields.items():
+        said = rows[name][column]
+        default = None if field.is_required() else default_of(field.default)
+        assert (None if said == "none" else tomllib.loads(f"x = {said}")["x"]) == default, name
+
+
+def test_every_flag_is_documented_and_the_other_keys_are_for_files_only() -> None:
+    flags = set(inspect.signature(simulations.cli.simulate).parameters) - FLAGS_ONLY
+    assert flags == Simulation.model_fields.keys() - FILE_ONLY
+    said = {name: row[0] for name, row in table("Keys").items()}
+    assert said == {name: f"--{name.replace('_', '-')}" if name in flags else "" for name in said}
+
+
+def test_every_option_of_the_method_is_documented_with_its_range() -> None:
+    rows = table("Options of `dp_sgd`")
+    options = {name: item for name, item in DPSGD.__dataclass_fields__.items() if "low" in item.metadata}
+    assert {"total_rounds", *rows} == set(options), "total_rounds is the key rounds"
+    for name, (default, reach, _) in rows.items():
+        low, high = options[name].metadata["low"], options[name].metadata["high"]
+        assert (default, reach) == (str(options[name].default), f"{low} to {high}"), name
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/configuration.md", "simulations/benchmarks/results/demo.md"]
+)
+def test_every_command_in_the_documents_has_the_flags_it_is_given(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    lines = re.findall(r"^ {4}(?:\S*/)?fedmotion (\w+)(.*)", text, re.M)
+    assert lines
+    for command, arguments in lines:
+        known = {f"--{p.replace('as_json', 'json').replace('_', '-')}" for p in
+                 inspect.signature(COMMANDS[command]).parameters}  # fmt: skip
+        assert set(re.findall(r"--[a-z-]+", arguments)) <= known, arguments
+
+
+def test_what_the_readme_writes_stays_out_of_the_repository() -> None:
+    """Every --out of its commands lies under runs/, which git ignores."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    places = re.findall(r"--out (\S+)", text)
+    assert places and all(place.startswith("runs/") for place in places), places
+    assert "runs/" in (ROOT / ".gitignore").read_text().split()
