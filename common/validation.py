@@ -10,6 +10,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 Place = tuple[int | str, ...]
+GUIDE = "docs/configuration.md"
+_LISTED = 12
+"""The most keys that are named in a line."""
 
 
 def one_line(
@@ -48,7 +51,10 @@ def _problem(loc: Place, problem: Any, model: type[BaseModel] | None, flags: Col
 def _way_out(key: str, known: list[str]) -> str:
     if near := get_close_matches(key, known, n=1):
         return f"did you mean {near[0]}?"
-    return f"remove it, or choose from {', '.join(known)}" if known else "remove it, or see docs for the keys"
+    listed = 0 < len(known) <= _LISTED
+    return (
+        f"remove it, or {'choose from ' + ', '.join(known) if listed else 'see ' + GUIDE + ' for the keys'}"
+    )
 
 
 def _known(model: Any, path: Place) -> list[str]:

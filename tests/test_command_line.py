@@ -217,7 +217,9 @@ def test_plan_answers_before_any_data(capsys: pytest.CaptureFixture[str]) -> Non
     assert run(fedmotion.COMMANDS, ["plan", "--users", "2000", "--epsilon", "8"]) == 0
     text = capsys.readouterr().out
     assert "epsilon" in text and "delta 1e-05" in text and "every user" in text and "trust local" in text
-    assert text.splitlines()[0].endswith("8 sites):"), "a line is not cut where nobody sees its end"
+    assert text.splitlines()[0].endswith("8 sites, at most 1 a person):"), (
+        "a line is not cut where nobody sees its end"
+    )
     assert "usable up to 3,338 parameters (noise 5 % of the signal)" in text
     assert "usual 4,096 parameters: noise 5.5 % of the signal; train it" in text
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import client.cli
 import server.cli
 import simulations.cli
 from common.methods.dp_sgd import DPSGD
@@ -21,6 +22,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulations.cli.simulate,
     "plan": server.cli.plan,
     "generate": server.cli.generate,
+    "ledger show": client.cli.show,
+    "ledger verify": client.cli.verify,
+    "ledger export": client.cli.export_command,
+    "withdraw": client.cli.withdraw,
 }
 FLAGS_ONLY = {"config", "out", "resume", "as_json"}
 
@@ -74,7 +79,7 @@ def test_every_option_of_the_method_is_documented_with_its_range() -> None:
 )
 def test_every_command_in_the_documents_has_the_flags_it_is_given(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    lines = re.findall(r"^ {4}(?:\S*/)?fedmotion (\w+)(.*)", text, re.M)
+    lines = re.findall(r"^ {4}(?:\S*/)?fedmotion (ledger \w+|\w+)(.*)", text, re.M)
     assert lines
     for command, arguments in lines:
         known = {f"--{p.replace('as_json', 'json').replace('_', '-')}" for p in

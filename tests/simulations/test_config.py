@@ -95,8 +95,8 @@ def test_infinity_is_a_value_and_a_meaningless_epsilon_is_not() -> None:
         ({"sites": 2, "site_column": "ward"}, "sites, \\[\\[site\\]\\] and site_column"),
         ({"steps_per_round": 2, "trust": "central"}, "trust = local"),
         ({"epsilon": 0.0, "rounds": 0}, "rounds.*epsilon"),
-        ({"sites_per_person": 0}, "sites_per_person"),
-        ({"sites_per_person": 21}, "sites_per_person"),
+        ({"sites_per_person": 0}, "--sites-per-person is 0"),
+        ({"sites_per_person": 21}, "--sites-per-person is 21"),
         ({"sites_per_persn": 2}, "unknown key sites_per_persn: did you mean sites_per_person?"),
     ],
 )  # fmt: skip
