@@ -153,6 +153,7 @@ class LocalGate:
     def _accepted(self, digest: str) -> _Open:
         if digest not in self._opened:
             plan, arrays = self._ledger.plan(digest)
+            self._policy.admit(plan, self._declared_population)
             self._opened = {digest: _open(plan, load(arrays), self._speed)}
         return self._opened[digest]
 

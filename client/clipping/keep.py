@@ -36,6 +36,10 @@ class Written:
                 self._places[name] = part[:, place.start - start : place.stop - start]
         self._begun: set[str] = set()
 
+    def begin(self) -> None:
+        """Forget what was written, also by a pass that did not come to its end."""
+        self._begun.clear()
+
     def outer(self, name: str, left: Tensor, right: Tensor) -> None:
         place, right = self._places[name], right.to(left.dtype)
         if name in self._begun or left.dtype != place.dtype or not place.is_contiguous():
@@ -56,7 +60,6 @@ class Written:
         """What was written, in the layout's order; a parameter that no loss depends on has gradient zero."""
         for name in self._places.keys() - self._begun:
             self._places[name].zero_()
-        self._begun.clear()
         return Rows([*self._parts, *weighted(self._step, losses)])
 
 
@@ -89,6 +92,7 @@ class Keep:
         if key not in self._written:
             self._written = {key: Written(self._step, units, like)}
         sink = self._written[key]
+        sink.begin()
         return sink.finish(backward(self._step, parameters, examples, sink, self._rest, self._autocast))
 
 

@@ -33,8 +33,8 @@ class PerSample:
         self._hooked: Callable[..., Tensor] = _unready
 
     def __call__(self, parameters: Mapping[str, Tensor], examples: Examples) -> Rows:
-        units = len(next(iter(examples.values())))
         network = self._network or self._build(parameters, examples)
+        self._network = None  # after a pass that breaks off, its gradients must not stay behind
         with torch.no_grad():
             for name, value in network.values.items():
                 value.copy_(parameters[name])
@@ -43,7 +43,8 @@ class PerSample:
             warnings.filterwarnings("ignore", message="Full backward hook is firing")
             losses = self._hooked(examples)
             losses.sum().backward()
-        parts = [_grouped(network.values[name], units) for name in self._step.layout.names]
+        parts = [_grouped(network.values[name], len(losses)) for name in self._step.layout.names]
+        self._network = network
         return Rows([*parts, *weighted(self._step, losses.detach())])
 
     def _build(self, parameters: Mapping[str, Tensor], examples: Examples) -> Network:
@@ -53,7 +54,6 @@ class PerSample:
         with torch.no_grad():
             network(examples)
         self._hooked = GradSampleModule(network, batch_first=True, loss_reduction="sum")
-        self._network = network
         return network
 
 

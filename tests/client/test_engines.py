@@ -11,7 +11,7 @@ from client.clipping.choice import Chosen, choose
 from client.clipping.direct import looped, mapped
 from client.clipping.fold import Fold, UnfoldedError
 from client.clipping.ghost import Factors, Ghost
-from client.clipping.keep import Keep
+from client.clipping.keep import Keep, Written
 from client.clipping.opacus_engine import PerSample
 from client.clipping.step import PerUnit, Step
 from client.speed import Engine, Speed
@@ -89,6 +89,25 @@ def test_a_person_who_is_not_finite_leaves_everybody_elses_row_as_it_was(name: s
     assert not bool(torch.isfinite(norms[2]))
     found.add(clip_factors(norms, 1e9), total)
     assert torch.allclose(total, clean[others].sum(dim=0), rtol=1e-6)
+
+
+def test_a_pass_that_breaks_off_leaves_nothing_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers are used again: a gradient of the broken pass would be added to somebody else's."""
+    step, parameters = step_of(NETWORKS["linear"])
+    engine = Keep(step)
+    expected = engine(parameters, examples(UNITS)).rows().clone()
+    real, calls = Written.add, []
+
+    def failing(self: Written, name: str, gradient: Tensor) -> None:
+        calls.append(name)
+        real(self, name, gradient)
+        if len(calls) == 1:
+            raise ValueError("broken off")
+
+    monkeypatch.setattr(Written, "add", failing)
+    with pytest.raises(ValueError, match="broken off"):
+        engine(parameters, examples(UNITS, seed=5))
+    assert torch.equal(engine(parameters, examples(UNITS)).rows(), expected)
 
 
 def test_auto_takes_book_keeping_and_leaves_the_rest_to_vmap() -> None:
