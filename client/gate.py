@@ -173,6 +173,8 @@ class LocalGate:
             raise Refusal(RefusalCode.MALFORMED, "the state lacks parameters") from None
         if given != expected:
             raise Refusal(RefusalCode.MALFORMED, "the state has parameters of other names or shapes")
+        if any(value.dtype != torch.float32 for value in opened.method.parameters(state).values()):
+            raise Refusal(RefusalCode.MALFORMED, "the state has parameters that are not float32")
 
     def _noised_sum(
         self, round: int, state: PublicState, opened: _Open, mechanism: SampledGaussian
@@ -216,7 +218,7 @@ class LocalGate:
             return chosen.compute(placed, _placed(method.examples(batch, rng), device))
 
         drawn = users.present(mechanism.sample(len(users), round, step))
-        return clipped_sum(compute, drawn, plan.dimension, plan.clip_norm, chosen.width, device)
+        return clipped_sum(compute, drawn, plan.dimension, plan.clip_norm, chosen.widths, device)
 
     def _loaded(self, opened: _Open) -> Users:
         if self._users is None:

@@ -7,12 +7,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from client.clipping.bound import Rows, clip_factors
+from client.clipping.bound import Contributions, Rows, clip_factors
 
 
 def written(values: Tensor) -> Callable[[Sequence[int]], Rows]:
     """Unit u contributes row u of `values`."""
     return lambda units: Rows([values[list(units)]])
+
+
+def rows_of(found: Contributions, units: int) -> Tensor:
+    """All contributions written out, `[units, dimension]`."""
+    return torch.stack([found.row(unit) for unit in range(units)])
 
 
 def clip_rows(values: Tensor, clip_norm: float) -> Tensor:

@@ -24,6 +24,7 @@ from client.mechanism import SampledGaussian
 from client.policy import SitePolicy
 from common.noise import Source
 from common.query import PrivacyEvent, Query, Release
+from tests.clipping import rows_of
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
 
 
@@ -43,7 +44,7 @@ def naive_clip(patch: Patch) -> None:
     def plain(_: Sum, given: dict[str, Any]) -> Tensor:
         units, total = list(given["units"]), torch.zeros(given["dimension"], dtype=torch.float64)
         if units:
-            rows = given["compute"](units).rows()
+            rows = rows_of(given["compute"](units), len(units))
             total += (rows * torch.clamp(given["clip_norm"] / rows.norm(dim=1, keepdim=True), max=1)).sum(0)
         return total
 
@@ -57,7 +58,7 @@ def skip_isolation(patch: Patch) -> None:
         def compute(units: Sequence[int]) -> Rows:
             nothing = torch.zeros(len(units), given["dimension"])
             try:
-                found = cast(Tensor, given["compute"](units).rows())
+                found = rows_of(given["compute"](units), len(units))
             except Exception:
                 return Rows([nothing])
             return Rows([found if bool(torch.isfinite(found).all()) else nothing])

@@ -31,8 +31,8 @@ class Contributions(Protocol):
     def dimension(self) -> int:
         """Length of a contribution."""
 
-    def rows(self) -> Tensor:
-        """Written out, `[units, dimension]`, for checks."""
+    def row(self, unit: int) -> Vector:
+        """One unit's contribution written out, `[dimension]`, for checks."""
 
     def norms(self) -> Tensor:
         """`[units]` float64, never below the norms of what `add` adds; not finite where a value is not."""
@@ -57,8 +57,8 @@ class Rows:
     def dimension(self) -> int:
         return sum(part.shape[1] for part in self.parts)
 
-    def rows(self) -> Tensor:
-        return torch.cat(list(self.parts), dim=1)
+    def row(self, unit: int) -> Vector:
+        return torch.cat([part[unit] for part in self.parts])
 
     def norms(self) -> Tensor:
         return joined_norms([norm_bound(part) for part in self.parts])
@@ -113,21 +113,36 @@ def clip_factors(norms: Tensor, clip_norm: float) -> Tensor:
 
 
 def clipped_sum(
-    compute: Compute, units: Sequence[int], dimension: int, clip_norm: float, width: int, device: str = "cpu"
+    compute: Compute,
+    units: Sequence[int],
+    dimension: int,
+    clip_norm: float,
+    widths: Sequence[int],
+    device: str = "cpu",
 ) -> Vector:
     """Sum of the clipped contributions of `units`, `[dimension]` float64 on the CPU.
 
-    Every call of `compute` gets `width` units (the last chunk is filled with repeats
-    that are then left out), so that shapes do not depend on who was drawn.
+    Every call of `compute` gets one of `widths` units, the largest first; a chunk that is
+    smaller is filled with repeats that are then left out.
     """
     total = torch.zeros(dimension, dtype=torch.float64, device=device)
-    for start in range(0, len(units), width):
+    start = 0
+    while start < len(units):
+        width = _width(len(units) - start, widths)
         part = list(units[start : start + width])
         for found, norms, own in _isolated(compute, part, dimension, width):
             factors = clip_factors(norms, clip_norm)
             factors[own:] = 0.0
             found.add(factors, total)
+        start += width
     return total.cpu()
+
+
+def _width(left: int, widths: Sequence[int]) -> int:
+    """The least width for all that are left of which a fifth stays unused at most, else the most that fits."""
+    ample = [width for width in widths if left <= width <= 1.25 * left]
+    fitting = [width for width in widths if width <= left]
+    return min(ample) if ample else max(fitting, default=min(widths))
 
 
 def _isolated(

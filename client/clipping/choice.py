@@ -6,7 +6,8 @@ whatever an engine returns. What is checked here is that it returns the gradient
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,7 +21,6 @@ from client.clipping.ghost import Ghost
 from client.clipping.keep import Keep
 from client.clipping.opacus_engine import PerSample
 from client.clipping.step import Examples, PerUnit, Step
-from client.exactness import unmoved
 from client.speed import Engine, Speed
 from common.errors import InputError
 
@@ -30,11 +30,11 @@ _TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 0
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """An engine with the number of units that it computes at once."""
+    """An engine with the numbers of units that it may compute at once, largest first."""
 
     engine: Engine
     compute: PerUnit
-    width: int
+    widths: tuple[int, ...]
 
 
 Probe = Callable[[int], Examples]
@@ -44,14 +44,17 @@ Probe = Callable[[int], Examples]
 def choose(step: Step, parameters: Mapping[str, Tensor], probe: Probe, speed: Speed) -> Chosen:
     """The engine that `speed` asks for, or the first that agrees with a plain backward pass for each unit.
 
-    Units are computed together where each keeps its bits wherever it stands, else singly.
-    Raises InputError where the engine asked for by name does not agree.
+    Units are computed together where each keeps its bits wherever it stands and however
+    many there are, else singly. Raises InputError where the engine asked for by name does not agree.
     """
-    width = max(1, min(speed.units, speed.memory // _bytes_per_unit(step, parameters, probe(1))))
+    if speed.precision == "bfloat16" and speed.engine not in ("auto", "keep", "ghost"):
+        raise InputError(f"precision = bfloat16 goes with engine auto, keep or ghost, not {speed.engine}")
+    most = max(1, min(speed.units, speed.memory // _bytes_per_unit(step, parameters, probe(1))))
+    width = 2 ** (most.bit_length() - 1)
     for engine in _AUTOMATIC if speed.engine == "auto" else (speed.engine,):
         compute = _engine(engine, step, parameters, probe(2), speed)
         if compute is not None and _agrees(compute, step, parameters, probe(width), speed):
-            return Chosen(engine, compute, _unmoved_width(compute, parameters, probe(width)))
+            return Chosen(engine, compute, _widths(compute, parameters, probe(width)))
     raise InputError(f"engine = {speed.engine} cannot compute {step.method.name}: use engine = auto")
 
 
@@ -106,25 +109,43 @@ def _agrees(
     compute: PerUnit, step: Step, parameters: Mapping[str, Tensor], examples: Examples, speed: Speed
 ) -> bool:
     """Whether `compute` gives the first and the last unit the gradient of its own loss."""
-    units = len(next(iter(examples.values())))
+    units = _count(examples)
     dtype = torch.bfloat16 if speed.precision == "bfloat16" else next(iter(parameters.values())).dtype
     try:
-        found = compute(parameters, examples).rows()
+        found = compute(parameters, examples)
     except Exception:
         return False
     for unit in {0, units - 1}:
         alone = looped(step, parameters, {name: part[unit : unit + 1] for name, part in examples.items()})
-        expected = alone.rows()[0]
-        if not bool((found[unit] - expected).norm() <= _TOLERANCE[dtype] * expected.norm()):
+        expected = alone.row(0)
+        if not bool((found.row(unit) - expected).norm() <= _TOLERANCE[dtype] * expected.norm()):
             return False
     return True
 
 
-def _unmoved_width(compute: PerUnit, parameters: Mapping[str, Tensor], examples: Examples) -> int:
-    """All units of `examples` at once where each keeps its bits in every place, else one."""
-    width = len(next(iter(examples.values())))
+def _widths(compute: PerUnit, parameters: Mapping[str, Tensor], examples: Examples) -> tuple[int, ...]:
+    """How many units of `examples` at once, halved and halved, give each the same bits in every place."""
+    most = _count(examples)
+    alike = _bits(compute, parameters, examples, range(most))
+    turned = [(place + 1) % most for place in range(most)]
+    if _bits(compute, parameters, examples, turned) != [*alike[1:], *alike[:1]]:
+        return (1,)
+    widths, half = [most], most // 2
+    while half >= 1:
+        first, last = range(half), range(most - half, most)
+        if all(_bits(compute, parameters, examples, u) == alike[u.start : u.stop] for u in (first, last)):
+            widths.append(half)
+        half //= 2
+    return tuple(widths)
 
-    def rows(places: Tensor) -> Tensor:
-        return compute(parameters, {name: part[places] for name, part in examples.items()}).rows()
 
-    return width if unmoved(rows, width) else 1
+def _bits(
+    compute: PerUnit, parameters: Mapping[str, Tensor], examples: Examples, units: Sequence[int]
+) -> list[bytes]:
+    """A digest of each unit's contribution when `units` are computed together in this order."""
+    found = compute(parameters, {name: part[list(units)] for name, part in examples.items()})
+    return [hashlib.blake2b(memoryview(found.row(place).cpu().numpy())).digest() for place in range(len(units))]
+
+
+def _count(examples: Examples) -> int:
+    return len(next(iter(examples.values())))

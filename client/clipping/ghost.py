@@ -34,23 +34,33 @@ class Factors:
     left: Tensor
     right: Tensor
 
-    def rows(self) -> Tensor:
-        return (self.left.mT @ self.right).flatten(start_dim=1)
+    def row(self, unit: int) -> Vector:
+        return (self.left[unit].T @ self.right[unit]).flatten()
 
     def norms(self) -> Tensor:
         """`[units]` float64: the Gram norm with its rounding error added, see `_CANCELLING`."""
-        left, right = self.left.to(torch.float64), self.right.to(torch.float64)
+        left, left_scale = _scaled(self.left)
+        right, right_scale = _scaled(self.right)
         squares = (left @ left.mT * (right @ right.mT)).sum(dim=(1, 2))
         terms = (left.norm(dim=2) * right.norm(dim=2)).sum(dim=1)
         steps = left.shape[1] ** 2 + left.shape[2] + right.shape[2] + 8
         error = torch.finfo(torch.float64).eps * steps * terms.square()
-        return torch.maximum((squares.clamp_min(0.0) + error).sqrt(), terms / _CANCELLING)
+        bound = torch.maximum((squares.clamp_min(0.0) + error).sqrt(), terms / _CANCELLING)
+        return bound * left_scale * right_scale
 
     def add(self, factors: Tensor, place: Vector) -> None:
         chosen = factors != 0
         left = self.left[chosen].to(torch.float64) * factors[chosen, None, None]
         right = self.right[chosen].to(torch.float64)
         place += (left.flatten(end_dim=1).T @ right.flatten(end_dim=1)).flatten()
+
+
+def _scaled(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """A factor in float64 with values up to 1, so that not all squares vanish, and what it was divided by."""
+    wide = factor.to(torch.float64)
+    scale = wide.abs().amax(dim=(1, 2))
+    scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+    return wide / scale[:, None, None], scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +74,8 @@ class Mixed:
     def dimension(self) -> int:
         return sum(self.widths)
 
-    def rows(self) -> Tensor:
-        return torch.cat([part.rows() for part in self.parts], dim=1)
+    def row(self, unit: int) -> Vector:
+        return torch.cat([part.row(unit) for part in self.parts])
 
     def norms(self) -> Tensor:
         return joined_norms([part.norms() for part in self.parts])

@@ -44,10 +44,10 @@ class Row:
 
 
 ROWS = (
-    Row("default", 16, 32, 31),
+    Row("default", 16, 32, 21),
     Row("small", 16, 1, 9),
     Row("small", 16, 8, 3),
-    Row("small", 64, 8, 2),
+    Row("small", 64, 8, 1),
     Row("large2", 16, 1, 7),
     Row("large2", 16, 4, 3),
     Row("large2", 16, 8, 2),

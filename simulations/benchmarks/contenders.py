@@ -47,7 +47,7 @@ def _engine(
         def compute(who: object) -> object:
             return chosen.compute(parameters, part(list(who)))  # type: ignore[call-overload]
 
-        return clipped_sum(compute, range(units), step.dimension, 1.0, chosen.width)  # type: ignore[arg-type]
+        return clipped_sum(compute, range(units), step.dimension, 1.0, chosen.widths)  # type: ignore[arg-type]
 
     return call
 

@@ -31,7 +31,7 @@ def summed(rows: Tensor, clip_norm: float, width: int) -> Tensor:
     """The clipped sum of `rows`, so many units computed at once; the only place that knows how to call it."""
     clipped_sum: Callable[..., Tensor] = vars(client.gate)["clipped_sum"]
     units = range(len(rows))
-    return clipped_sum(written(rows), units, rows.shape[1], clip_norm, width)
+    return clipped_sum(written(rows), units, rows.shape[1], clip_norm, [width])
 
 
 def keeps_the_bound(table: list[list[float]], kind: torch.dtype, clip_norm: float, width: int) -> None:

@@ -18,6 +18,7 @@ from client.clipping.keep import Keep
 from client.mechanism import SampledGaussian
 from common.noise import Source
 from common.query import Plan
+from tests.clipping import rows_of
 from tests.small_site import make_gate, make_plan, make_state, make_users, new_ledger
 
 C = 0.5
@@ -89,7 +90,7 @@ class Hashed(Keep):
     """Gradients of a model that a malicious server built to amplify the last bits: here, their hash."""
 
     def __call__(self, parameters: Any, examples: Any) -> Rows:
-        found = super().__call__(parameters, examples).rows()
+        found = rows_of(super().__call__(parameters, examples), len(examples["mask"]))
         odd = found.contiguous().view(torch.int32).sum(dim=1, keepdim=True) % 2
         return Rows([torch.where(odd == 0, torch.ones_like(found), -torch.ones_like(found))])
 
@@ -115,7 +116,7 @@ def test_control_with_chunks_where_places_matter_it_moves_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed(monkeypatch)
-    monkeypatch.setattr("client.clipping.choice.unmoved", lambda rows, width: True)
+    monkeypatch.setattr("client.clipping.choice._bits", lambda *_: [])
     crowd = {f"{i}": 1 + i % 3 for i in range(40)}
     plan = make_plan(sampling_rate=1.0, clip_norm=C, options=ODD)
     sums = pre_noise_sums(tmp_path, plan, [crowd, {"new": 2} | crowd])
@@ -144,7 +145,7 @@ def world(source: Source, plan: Plan, value: float) -> Any:
         for _ in range(DRAWS):
             drawn = mechanism.sample(people, 1, 0)
             clipped = clipped_sum(
-                lambda units: Rows([row.expand(len(units), 1)]), drawn, 1, plan.clip_norm, 1
+                lambda units: Rows([row.expand(len(units), 1)]), drawn, 1, plan.clip_norm, [1]
             )
             found.append(float(clipped + mechanism.noise(1, 0)))
         return np.array(found)

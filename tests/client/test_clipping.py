@@ -81,7 +81,7 @@ def table(units: int, dimension: int = 12) -> Tensor:
 def test_the_sum_does_not_depend_on_the_size_of_chunks(chunk: int) -> None:
     values = table(30)
     expected = clip_rows(values, 1.0).sum(dim=0)
-    found = clipped_sum(written(values), range(30), 12, 1.0, chunk)
+    found = clipped_sum(written(values), range(30), 12, 1.0, [chunk])
     assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -95,7 +95,7 @@ def test_a_person_who_raises_is_the_only_one_left_out(chunk: int) -> None:
         return Rows([values[list(units)]])
 
     others = [unit for unit in range(10) if unit != 3]
-    found = clipped_sum(rows, range(10), 12, 1.0, chunk)
+    found = clipped_sum(rows, range(10), 12, 1.0, [chunk])
     assert torch.allclose(found, clip_rows(values[others], 1.0).sum(dim=0))
 
 
@@ -103,7 +103,7 @@ def test_a_person_who_is_not_finite_is_the_only_one_left_out() -> None:
     values = table(10)
     values[3, 2] = float("nan")
     others = [unit for unit in range(10) if unit != 3]
-    found = clipped_sum(written(values), range(10), 12, 1.0, 16)
+    found = clipped_sum(written(values), range(10), 12, 1.0, [16])
     assert torch.allclose(found, clip_rows(values[others], 1.0).sum(dim=0))
 
 
@@ -115,14 +115,14 @@ def test_every_chunk_has_the_same_shape_whoever_was_drawn() -> None:
         return Rows([table(30)[list(units)]])
 
     for drawn in ([], [4], list(range(9)), list(range(30))):
-        assert clipped_sum(rows, drawn, 12, 1.0, 8).shape == (12,)
+        assert clipped_sum(rows, drawn, 12, 1.0, [8]).shape == (12,)
     assert seen == {8}
 
 
 @pytest.mark.parametrize("shape", [(1,), (5,), (12, 1)])
 def test_contributions_of_another_shape_count_as_nothing(shape: tuple[int, ...]) -> None:
     """A row of one number would otherwise broadcast into all coordinates, past the bound."""
-    found = clipped_sum(lambda u: Rows([torch.ones(len(u), *shape)]), range(4), 12, 1.0, 16)
+    found = clipped_sum(lambda u: Rows([torch.ones(len(u), *shape)]), range(4), 12, 1.0, [16])
     assert bool((found == 0).all())
 
 
@@ -142,4 +142,4 @@ def test_a_machine_that_fails_is_nobodys_fault(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        clipped_sum(rows, range(4), 12, 1.0, 16)
+        clipped_sum(rows, range(4), 12, 1.0, [16])

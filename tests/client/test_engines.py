@@ -18,6 +18,7 @@ from client.speed import Engine, Speed
 from common.errors import InputError
 from common.vector import Layout
 from tests.client.layers import NETWORKS, WIDTH, Layered, examples
+from tests.clipping import rows_of
 
 UNITS = 5
 ENGINES = ("keep", "ghost", "vmap", "opacus")
@@ -53,10 +54,10 @@ def test_an_engine_equals_the_loop_over_people(name: str, network: str) -> None:
         pytest.skip("Opacus has no layer for it")
     step, parameters = step_of(NETWORKS[network], loss_weight=0.5)
     engine = engine_of(name, step, network)
-    expected = looped(step, parameters, examples(UNITS)).rows()
+    expected = rows_of(looped(step, parameters, examples(UNITS)), UNITS)
     for _ in range(2):  # the second call uses the same buffers
         found = engine(parameters, examples(UNITS))
-        assert float((found.rows() - expected).abs().max()) <= 1e-12 * float(expected.abs().max())
+        assert float((rows_of(found, UNITS) - expected).abs().max()) <= 1e-12 * float(expected.abs().max())
         norms = found.norms()
         assert bool((norms >= expected.norm(dim=1) * (1 - 1e-12)).all())
         assert bool((norms <= expected.norm(dim=1) * (1 + 1e-6)).all())
@@ -68,7 +69,7 @@ def test_an_engines_clipped_sum_equals_that_of_the_loop(name: str, network: str)
     if name == "opacus" and network in NOT_IN_OPACUS:
         pytest.skip("Opacus has no layer for it")
     step, parameters = step_of(NETWORKS[network])
-    rows = looped(step, parameters, examples(UNITS)).rows()
+    rows = rows_of(looped(step, parameters, examples(UNITS)), UNITS)
     clip_norm = float(rows.norm(dim=1).median())
     expected = (rows * clip_factors(rows.norm(dim=1), clip_norm)[:, None]).sum(dim=0)
     found = clipped(engine_of(name, step, network), step, parameters, clip_norm)
@@ -79,11 +80,11 @@ def test_an_engines_clipped_sum_equals_that_of_the_loop(name: str, network: str)
 def test_a_person_who_is_not_finite_leaves_everybody_elses_row_as_it_was(name: str) -> None:
     step, parameters = step_of(NETWORKS["linear"])
     drawn, engine = examples(UNITS), engine_of(name, step, "linear")
-    clean = engine(parameters, drawn).rows().clone()
+    clean = rows_of(engine(parameters, drawn), UNITS).clone()
     drawn["x"][2, 0, 0, 0] = torch.nan
     found = engine(parameters, drawn)
     others = [unit for unit in range(UNITS) if unit != 2]
-    assert torch.equal(found.rows()[others], clean[others])
+    assert torch.equal(rows_of(found, UNITS)[others], clean[others])
     total = torch.zeros(step.dimension, dtype=torch.float64)
     norms = found.norms()
     assert not bool(torch.isfinite(norms[2]))
@@ -95,7 +96,7 @@ def test_a_pass_that_breaks_off_leaves_nothing_to_the_next(monkeypatch: pytest.M
     """Buffers are used again: a gradient of the broken pass would be added to somebody else's."""
     step, parameters = step_of(NETWORKS["linear"])
     engine = Keep(step)
-    expected = engine(parameters, examples(UNITS)).rows().clone()
+    expected = rows_of(engine(parameters, examples(UNITS)), UNITS).clone()
     real, calls = Written.add, []
 
     def failing(self: Written, name: str, gradient: Tensor) -> None:
@@ -107,7 +108,7 @@ def test_a_pass_that_breaks_off_leaves_nothing_to_the_next(monkeypatch: pytest.M
     monkeypatch.setattr(Written, "add", failing)
     with pytest.raises(ValueError, match="broken off"):
         engine(parameters, examples(UNITS, seed=5))
-    assert torch.equal(engine(parameters, examples(UNITS)).rows(), expected)
+    assert torch.equal(rows_of(engine(parameters, examples(UNITS)), UNITS), expected)
 
 
 def test_auto_takes_book_keeping_and_leaves_the_rest_to_vmap() -> None:
@@ -115,8 +116,8 @@ def test_auto_takes_book_keeping_and_leaves_the_rest_to_vmap() -> None:
         step, parameters = step_of(network)
         chosen = pick(network, "auto")
         assert chosen.engine == "keep"
-        found = chosen.compute(parameters, examples(UNITS)).rows()
-        expected = looped(step, parameters, examples(UNITS)).rows()
+        found = rows_of(chosen.compute(parameters, examples(UNITS)), UNITS)
+        expected = rows_of(looped(step, parameters, examples(UNITS)), UNITS)
         assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -157,9 +158,9 @@ def test_a_use_without_a_rule_is_refused_by_name() -> None:
 
 
 def test_memory_bounds_how_many_people_are_computed_at_once() -> None:
-    assert pick(NETWORKS["linear"], "auto").width == 64
-    assert 1 <= pick(NETWORKS["linear"], "auto", memory=50_000).width < 64
-    assert pick(NETWORKS["linear"], "auto", memory=1).width == 1
+    assert pick(NETWORKS["linear"], "auto").widths[0] == 64
+    assert 1 <= pick(NETWORKS["linear"], "auto", memory=50_000).widths[0] < 64
+    assert pick(NETWORKS["linear"], "auto", memory=1).widths == (1,)
 
 
 def test_bfloat16_gives_the_gradient_to_its_precision() -> None:
@@ -167,8 +168,8 @@ def test_bfloat16_gives_the_gradient_to_its_precision() -> None:
     step, parameters = step_of(network)
     narrow = {name: value.to(torch.float32) for name, value in parameters.items()}
     drawn = examples(UNITS, torch.float32)
-    expected = looped(step, narrow, drawn).rows()
-    found = Keep(step, autocast=True)(narrow, drawn).rows()
+    expected = rows_of(looped(step, narrow, drawn), UNITS)
+    found = rows_of(Keep(step, autocast=True)(narrow, drawn), UNITS)
     assert 0 < float((found - expected).norm()) <= 0.05 * float(expected.norm())
 
 
@@ -181,7 +182,7 @@ def test_ghost_never_reports_less_than_the_norm_of_what_cancels() -> None:
     drawn["mask"][:] = True
     drawn["x"][:, 1] = -drawn["x"][:, 0]
     found = Ghost(step)(parameters, drawn)
-    assert bool((found.norms() >= found.rows().norm(dim=1)).all())
+    assert bool((found.norms() >= rows_of(found, 1).norm(dim=1)).all())
     left = torch.tensor([[[1e8], [1e8], [1.0]]], dtype=torch.float32)
     right = torch.tensor([[[1.0], [-1.0], [1.0]]], dtype=torch.float32)
     assert float(Factors(left, right).norms()) >= 1.0

@@ -263,8 +263,8 @@ def test_units_are_computed_together_only_where_places_do_not_matter(ledger: Led
     gate = make_gate(ledger, crowd(3))
     for each in (plan, odd):
         gate.accept(each, {})
-    assert gate._accepted(plan.digest()).chosen.width == 64
-    assert gate._accepted(odd.digest()).chosen.width == 1
+    assert gate._accepted(plan.digest()).chosen.widths[0] == 64
+    assert gate._accepted(odd.digest()).chosen.widths == (1,)
 
 
 def test_a_person_with_broken_data_changes_nobody_elses_contribution(ledger: Ledger) -> None:
