@@ -132,14 +132,25 @@ class SiteFile(_Table):
         return Share(**self.share.model_dump()).select(open_data_set(self.data.path, self.data.options))
 
     def open_gate(self, data: DataSet | None = None) -> LocalGate:
-        """The site's gate; its people are read after the first charge."""
+        """The site's gate; its people are read after the first charge.
+
+        Raises InputError where the ledger was made with another budget than the file now has.
+        """
+        speed, ledger = self.speed.speed(), Ledger.open(self.ledger)
+        made, said = ledger.budget, Budget(epsilon=self.budget.epsilon, delta=self.budget.delta)
+        if made != said:
+            ledger.close()
+            raise InputError(
+                f"{self.ledger} was made with epsilon {made.epsilon:g} at delta {made.delta:g}, and its site's"
+                f" file says {said.epsilon:g} at {said.delta:g}: a ledger keeps its budget, put it back"
+            )
         return LocalGate(
-            ledger=Ledger.open(self.ledger),
+            ledger=ledger,
             policy=self.rules(),
             declared_population=self.declared_population,
             people=lambda: self.users(data),
             source=Source(self.test_seed),
-            speed=self.speed.speed(),
+            speed=speed,
         )
 
 

@@ -85,8 +85,8 @@ class Users:
             for number, window in enumerate(windows(recording.samples, data.modality)):
                 name = recording.person
                 if unit == "record":
-                    name = f"{recording.person}/{recording.name}"
-                    name += f"/{number}" if data.modality.kind == "sensor" else ""
+                    part = str(number) if data.modality.kind == "sensor" else ""
+                    name = "\0".join((recording.person, recording.name, part))  # no two units share one
                 owned.setdefault(name, []).append((window, recording.label))
                 persons[name] = recording.person
         flat = [item for items in owned.values() for item in items]

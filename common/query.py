@@ -24,6 +24,8 @@ MOST_STEPS = 10**7
 MOST_SITES_PER_PERSON = 20
 MOST_VALUES = 10**8
 MOST_LABELS = 1000
+MOST_NESTED = 16
+"""Of JSON in a plan: deeper, it would be accepted and kept, and never read again."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -140,6 +142,8 @@ class Plan:
         _require("noise_multiplier", z, z == 0 or 1e-3 <= z <= 1e6, "0, or from 1e-3 to 1e6")
         _require("sampling_rate", self.sampling_rate, 1e-6 <= self.sampling_rate <= 1, "from 1e-6 to 1")
         _require("delta", self.delta, 1e-12 <= self.delta < 1, "at least 1e-12 and below 1")
+        for key, value in (("options", self.options), ("codec", self.codec)):
+            _require(key, "nested deeper", _depth(value) <= MOST_NESTED, f"nested at most {MOST_NESTED} deep")
         weight = self.loss_weight
         _require("loss_weight", weight, weight == 0 or 1e-9 <= weight <= 1e6, "0, or from 1e-9 to 1e6")
         _require("rounds", self.rounds, self.rounds >= 1, "1 or more")
@@ -264,6 +268,18 @@ class Release:
 def is_name(text: str) -> bool:
     """Whether `text` can name a run or a site: it may then stand in a log, a path or a page as it is."""
     return _NAME.fullmatch(text) is not None
+
+
+def _depth(value: object) -> int:
+    """How deep lists and tables are nested, counted no further than `MOST_NESTED` + 1."""
+    level, depth = [value], 0
+    while depth <= MOST_NESTED:
+        tables = [part for part in level if isinstance(part, Mapping | list | tuple)]
+        if not tables:
+            break
+        depth += 1
+        level = [part for t in tables for part in (t.values() if isinstance(t, Mapping) else t)]
+    return depth
 
 
 def _sha256(fields: Mapping[str, Any]) -> str:

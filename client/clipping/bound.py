@@ -139,7 +139,7 @@ def clipped_sum(
 
 
 def _width(left: int, widths: Sequence[int]) -> int:
-    """The least width for all that are left of which a fifth stays unused at most, else the most that fits."""
+    """The least width for all that are left, a fifth of it unused at most, else the most that fits."""
     ample = [width for width in widths if left <= width <= 1.25 * left]
     fitting = [width for width in widths if width <= left]
     return min(ample) if ample else max(fitting, default=min(widths))

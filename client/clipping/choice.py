@@ -144,7 +144,8 @@ def _bits(
 ) -> list[bytes]:
     """A digest of each unit's contribution when `units` are computed together in this order."""
     found = compute(parameters, {name: part[list(units)] for name, part in examples.items()})
-    return [hashlib.blake2b(memoryview(found.row(place).cpu().numpy())).digest() for place in range(len(units))]
+    rows = (found.row(place).cpu().numpy().tobytes() for place in range(len(units)))
+    return [hashlib.blake2b(row).digest() for row in rows]
 
 
 def _count(examples: Examples) -> int:

@@ -140,9 +140,10 @@ class BvhFolder:
         usual = Counter(frozenset(n) for n in names.values()).most_common(1)
         for clip in self._clips:
             if clip.key in names and (odd := usual[0][0] ^ frozenset(names[clip.key])):
-                bad[clip.key] = InputError(
+                # Never left out by skip_bad: which are odd would depend on everybody's files.
+                raise InputError(
                     f"{clip.path}: mixed skeletons: joint {min(odd)} is not in both this file and most "
-                    "others; keep one skeleton in a folder"
+                    "others; keep one skeleton in a folder, also with --skip-bad"
                 )
             if clip.key in bad:
                 self._skipped.refuse(clip.key, bad[clip.key])

@@ -133,7 +133,7 @@ class SensorCsv:
             try:
                 found = self._read(path, wanted)
             except InputError as error:
-                self._skipped.refuse(str(path), error)
+                self._refuse(path, error, one_person=len(persons) == 1)
                 continue
             yield from found
 
@@ -149,9 +149,15 @@ class SensorCsv:
                     f"{path}: a row names no person; fill in column {self._layout.person.column!r}"
                 )
         except InputError as error:
-            self._skipped.refuse(str(path), error)
+            self._refuse(path, error, one_person=self._pattern is not None)
             return frozenset()
         return people
+
+    def _refuse(self, path: Path, error: InputError, one_person: bool) -> None:
+        """Leave `path` out, if that is wanted and it is one person's: else one would decide over others."""
+        if not one_person and self._skipped.skip_bad:
+            raise InputError(f"{error}; mend it: --skip-bad leaves out no file of several people")
+        self._skipped.refuse(str(path), error)
 
     def _read(self, path: Path, wanted: Collection[str]) -> list[Recording]:
         """All runs of the wanted people in `path`; nothing is handed over from a file with an error."""

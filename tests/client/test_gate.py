@@ -174,22 +174,25 @@ def test_queries_outside_the_plan_are_refused_by_code(ledger: Ledger) -> None:
     assert ledger.events() == []
 
 
-@pytest.mark.parametrize("harm", ["missing", "shape", "empty"])
+@pytest.mark.parametrize("harm", ["missing", "shape", "empty", "double", "half", "integer"])
 def test_a_state_without_the_plans_parameters_is_refused_before_the_charge(ledger: Ledger, harm: str) -> None:
     plan = make_plan()
     gate = make_gate(ledger, crowd(5))
     gate.accept(plan, {})
     arrays = dict(make_state(plan, 1).arrays)
     name = "parameters/output.weight"
+    kinds = {"double": torch.float64, "half": torch.float16, "integer": torch.int64}
     if harm == "missing":
         del arrays[name]
+    elif harm in kinds:
+        arrays[name] = arrays[name].to(kinds[harm])
     else:
         arrays[name] = arrays[name][:-1] if harm == "shape" else torch.empty(0)
     assert refused(gate, plan, PublicState(0, arrays)) is RefusalCode.MALFORMED
     assert ledger.events() == []
 
 
-@pytest.mark.parametrize("harm", ["nan", "huge", "integer", "double", "extra"])
+@pytest.mark.parametrize("harm", ["nan", "huge", "extra"])
 def test_whatever_parameters_a_server_sends_the_sum_stays_clipped_and_noised(
     ledger: Ledger, harm: str
 ) -> None:
@@ -200,8 +203,6 @@ def test_whatever_parameters_a_server_sends_the_sum_stays_clipped_and_noised(
     for name in arrays:
         if harm in ("nan", "huge"):
             arrays[name] = torch.full_like(arrays[name], math.nan if harm == "nan" else 1e38)
-        elif harm in ("integer", "double"):
-            arrays[name] = arrays[name].to(torch.int64 if harm == "integer" else torch.float64) * 3
     gate = make_gate(ledger, crowd(5))
     gate.accept(plan, {})
     state = PublicState(0, arrays)

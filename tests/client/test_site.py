@@ -101,3 +101,11 @@ def test_a_wrong_key_or_value_is_one_line_that_says_what_to_do(text: str, said: 
     with pytest.raises(InputError) as caught:
         SiteFile.read(written(tmp_path, text))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_ledger_keeps_the_budget_that_it_was_made_with(tmp_path: Path) -> None:
+    SiteFile.read(written(tmp_path, PLAIN + BUDGET)).create_ledger()
+    larger = SiteFile.read(written(tmp_path, PLAIN + BUDGET.replace("8.0", "80.0")))
+    with pytest.raises(InputError, match="made with epsilon 8 .* says 80 .* keeps its budget"):
+        larger.open_gate()
+    SiteFile.read(written(tmp_path, PLAIN + BUDGET)).open_gate().close()

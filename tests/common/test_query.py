@@ -105,3 +105,11 @@ def test_a_query_is_named_by_all_its_fields_and_the_trust_model() -> None:
 def test_a_site_cannot_declare_nonsense(site: str, population: int) -> None:
     with pytest.raises(InputError):
         Acceptance(site=site, plan_digest="", declared_population=population)
+
+
+def test_a_plan_nested_too_deep_to_be_read_again_cannot_be_made() -> None:
+    deep: object = 1
+    for _ in range(40):
+        deep = [deep]
+    with pytest.raises(InputError, match="codec is nested deeper"):
+        make_plan(codec={"kind": deep})
