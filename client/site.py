@@ -141,7 +141,7 @@ class SiteFile(_Table):
         if made != said:
             ledger.close()
             raise InputError(
-                f"{self.ledger} was made with epsilon {made.epsilon:g} at delta {made.delta:g}, and its site's"
+                f"{self.ledger} was made with epsilon {made.epsilon:g} at delta {made.delta:g}, the site's"
                 f" file says {said.epsilon:g} at {said.delta:g}: a ledger keeps its budget, put it back"
             )
         return LocalGate(

@@ -106,6 +106,6 @@ def test_a_wrong_key_or_value_is_one_line_that_says_what_to_do(text: str, said: 
 def test_a_ledger_keeps_the_budget_that_it_was_made_with(tmp_path: Path) -> None:
     SiteFile.read(written(tmp_path, PLAIN + BUDGET)).create_ledger()
     larger = SiteFile.read(written(tmp_path, PLAIN + BUDGET.replace("8.0", "80.0")))
-    with pytest.raises(InputError, match="made with epsilon 8 .* says 80 .* keeps its budget"):
+    with pytest.raises(InputError, match=r"made with epsilon 8 .* says 80 .* keeps its budget"):
         larger.open_gate()
     SiteFile.read(written(tmp_path, PLAIN + BUDGET)).open_gate().close()

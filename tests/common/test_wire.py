@@ -158,6 +158,7 @@ def plan_with(**changes: Any) -> RecordDict:
         {"options_json": "[" * 100_000},
         {"options_json": '{"a":' * 5_000},
         {"options_json": "9" * 100_000},
+        {"codec_json": '{"inner":' * 400 + "1" + "}" * 400},
         {"options_json": "null"},
         {"options_json": "x" * (wire.MAX_HEADER + 1)},
         {"clip_norm": float("nan")},

@@ -126,7 +126,7 @@ def test_a_faulty_table_stops_or_is_listed(folder: Path, lines: list[str], heade
 
 
 def test_one_persons_row_does_not_take_the_others_of_a_file_along(folder: Path) -> None:
-    """Left out with --skip-bad, a shared file would say by everybody's absence what one person's row holds."""
+    """Left out with --skip-bad, a shared file would tell of one person's row by everybody's absence."""
     write_csv(folder / "two.csv", [*rows("ann", "walk"), "0,bob,walk,nan,1"])
     data = open_data_set(folder, DataOptions(skip_bad=True))
     with pytest.raises(InputError, match="leaves out no file of several people"):
