@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from common.errors import FedmotionError
+from common.errors import FedmotionError, Refusal, RefusalCode
 from server.shell import InterruptionError
 from simulations.preset import presets
 
@@ -134,16 +135,34 @@ def simulate(
     else:
         _summary(run, out, console)
     if run["stopped"] is not None:
-        raise FedmotionError(
-            f"stopped after {run['rounds']} of {run['rounds_planned']} rounds: {run['stopped']};"
-            f" see {out / LOG}, then go on with: fedmotion simulate --resume --out {out}"
-        )
+        raise _stopped(run, out / LOG, out)
+
+
+def _stopped(run: Mapping[str, Any], log: Path, out: Path) -> FedmotionError:
+    """Why a run ended early: a refusal where a site's rules or budget forbade it, else a failure."""
+    line = (
+        f"stopped after {run['rounds']} of {run['rounds_planned']} rounds: {run['stopped']}{_refusals(run)};"
+        f" see {log}, then go on with: fedmotion simulate --resume --out {out}"
+    )
+    rules = sorted(set(run["refusals"]) - {RefusalCode.UNAVAILABLE.value})
+    return Refusal(RefusalCode(rules[0]), line) if rules else FedmotionError(line)
+
+
+def _refusals(run: Mapping[str, Any]) -> str:
+    """How often sites refused, by code, in brackets; nothing where none did."""
+    codes = ", ".join(f"{count} x {code}" for code, count in run["refusals"].items())
+    return f" ({codes})" if codes else ""
 
 
 def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
     from simulations.progress import readable
 
     privacy, quality = run["privacy"], run["quality"]
+    if run["refusals"] and run["stopped"] is None:
+        console.print(
+            f"note: not every site answered every round{_refusals(run)}; why stands in {out / 'sites.log'}",
+            soft_wrap=True,
+        )
     if run["warning"] is not None:
         console.print(run["warning"], style="bold red", soft_wrap=True)
     else:

@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 import fedmotion
+from client.gate import LocalGate
 from common.accounting import epsilon
-from common.query import PrivacyEvent
+from common.errors import Refusal, RefusalCode
+from common.method import PublicState
+from common.query import PrivacyEvent, Query, Release
 from server.shell import run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,6 +189,22 @@ def test_records_and_a_central_server_are_labelled_everywhere(
     assert {(row["unit"], row["trust"]) for row in rows(out)} == {("record", "central")}
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "any one motion" in page and "any one person" not in page
+
+
+def test_sites_that_refuse_end_a_run_with_the_code_and_exit_3(
+    settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = LocalGate.release
+
+    def release(self: LocalGate, query: Query, state: PublicState) -> Release:
+        if query.round > 1:
+            raise Refusal(RefusalCode.POLICY, "a rule of the site")
+        return real(self, query, state)
+
+    monkeypatch.setattr(LocalGate, "release", release)
+    assert simulate(settings, "--out", tmp_path / "run") == 3
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "stopped after 1 of" in line and "x POLICY" in line and "--resume" in line
 
 
 def test_test_mode_repeats(settings: Path, tmp_path: Path) -> None:
