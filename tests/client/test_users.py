@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
+from client.datasets import DataSet
 from client.exactness import unmoved
 from client.users import Share, Users, position
 from common.generator.sensor_codec import SensorCodec
+from common.motion.recording import Recording
 from common.motion.sensors import SENSOR
 from common.noise import PersonRandom
 from tests.small_site import CODEC, LABELS, make_users
@@ -108,3 +111,12 @@ def test_one_persons_removal_moves_nobody_else_to_another_site() -> None:
 def test_a_position_lies_in_the_unit_interval(person: str) -> None:
     assert 0 <= position(person, 0) < 1
     assert position(person, 0) != position(person, 1)
+
+
+def test_no_two_people_share_a_record() -> None:
+    """Of `a` with `b/walk` and `a/b` with `walk`, one withdrawal would otherwise be the other's."""
+    samples = torch.zeros(SENSOR.window, len(SENSOR.channels)).numpy()
+    pairs = [("a", "b/walk"), ("a/b", "walk")]
+    recordings = [Recording(person=p, name=n, label=None, samples=samples) for p, n in pairs]
+    users = Users.gather(recordings, cast(DataSet, SimpleNamespace(modality=SENSOR)), "record")
+    assert len(users) == 2 and set(users.persons) == {"a", "a/b"}
