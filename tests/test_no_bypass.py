@@ -254,7 +254,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         mode, flags = arguments[1] or "", arguments[2]
         if set(mode) & set("wax+") or flags & (os.O_WRONLY | os.O_RDWR):
             _watched.append(f"writes {arguments[0]}")
-    elif event == "sqlite3.connect":
+    elif event == "sqlite3.connect" and arguments[0] != ":memory:":
         _watched.append(f"database {arguments[0]}")
     elif event.startswith(REACHING_OUT):
         _watched.append(event)
