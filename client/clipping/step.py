@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import prod
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
 from client.clipping.bound import Contributions
-from common.method import GradientMethod
 from common.vector import Layout
 
 Examples = Mapping[str, Tensor]
 """A method's draws; every tensor has the leading axis `[units]`."""
+
+
+class PerUnitLoss(Protocol):
+    """All that an engine needs of a method."""
+
+    name: ClassVar[str]
+
+    def loss(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
+        """One loss for each unit, `[units]`, from that unit's rows alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +35,7 @@ class Step:
     and noised with the rest.
     """
 
-    method: GradientMethod
+    method: PerUnitLoss
     layout: Layout
     loss_weight: float = 0.0
 

@@ -16,8 +16,9 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from client.clipping.step import PerUnitLoss
 from common.generator.sensor_codec import SensorCodec
-from common.method import GradientMethod, UserBatch
+from common.method import UserBatch
 from common.methods.dp_sgd import DPSGD
 from common.motion.sensors import SENSOR
 from common.noise import PersonRandom
@@ -81,7 +82,8 @@ def _measured(row: Row, what: str, *names: str) -> dict[str, float]:
     return values
 
 
-def _method(row: Row) -> tuple[GradientMethod, dict[str, Tensor]]:
+def _method(row: Row) -> tuple[PerUnitLoss, dict[str, Tensor], dict[str, Tensor]]:
+    """The loss, its parameters and examples."""
     people = PersonRandom(bytes(32), [str(number) for number in range(row.users)])
     if row.network == "default":
         codec = SensorCodec(SENSOR, ("a", "b", "c", "d", "e", "f"))
@@ -91,10 +93,10 @@ def _method(row: Row) -> tuple[GradientMethod, dict[str, Tensor]]:
             labels=torch.randint(0, len(codec.labels), (row.users, dp_sgd.motions)),
             mask=torch.ones(row.users, dp_sgd.motions, dtype=torch.bool),
         )
-        return dp_sgd, dp_sgd.examples(users, people)
+        return dp_sgd, dp_sgd.parameters(dp_sgd.init(0)), dp_sgd.examples(users, people)
     layers, width = _NETWORKS[row.network]
     transformer = Transformer(layers=layers, width=width, motions=row.sequences)
-    return transformer, transformer.drawn(people)
+    return transformer, transformer.init(0), transformer.drawn(people)
 
 
 def _main(ask: str) -> None:
@@ -102,8 +104,8 @@ def _main(ask: str) -> None:
     torch.manual_seed(0)
     number, what, names = json.loads(ask)
     row = ROWS[number]
-    method, examples = _method(row)
-    calls = {name: contender(name, method, examples) for name in names}
+    method, parameters, examples = _method(row)
+    calls = {name: contender(name, method, parameters, examples) for name in names}
     if what == "time":
         spent = medians(calls, row.repeats)
     else:

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from client.clipping.bound import clipped_sum
 from client.clipping.choice import choose
-from client.clipping.step import Examples, Step
+from client.clipping.step import Examples, PerUnitLoss, Step
 from client.speed import Engine, Speed
-from common.method import GradientMethod
 from common.vector import Layout
 
 PEERS = ("loop", "vmap", "opacus", "opacus ghost")
@@ -20,9 +19,10 @@ OURS = ("auto", "keep", "ghost")
 PLAIN = "non-private"
 
 
-def contender(name: str, method: GradientMethod, examples: Examples) -> Callable[[], object]:
+def contender(
+    name: str, method: PerUnitLoss, parameters: Mapping[str, Tensor], examples: Examples
+) -> Callable[[], object]:
     """One step of `name`: a gradient without privacy, or the clipped sum over all units of `examples`."""
-    parameters = method.parameters(method.init(0))
     step = Step(method, Layout.of(parameters))
     if name == PLAIN:
         return partial(_plain, method, parameters, examples)
@@ -52,7 +52,7 @@ def _engine(
     return call
 
 
-def _plain(method: GradientMethod, parameters: Mapping[str, Tensor], examples: Examples) -> Tensor:
+def _plain(method: PerUnitLoss, parameters: Mapping[str, Tensor], examples: Examples) -> Tensor:
     values = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     gradients = torch.autograd.grad(method.loss(values, examples).mean(), list(values.values()))
     return Layout.of(values).flatten(dict(zip(values, gradients, strict=True)))

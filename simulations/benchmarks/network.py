@@ -14,16 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.generator.generator import Generator
-from common.method import GradientMethod, PublicState, UserBatch, UserRandom
-from common.vector import Layout, Vector
+from common.method import UserRandom
 
 FEATURES = 67
 _HIDDEN = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transformer(GradientMethod):
+class Transformer:
     """Denoising loss of one person's `motions` sequences (replicas count as sequences) of `frames` frames."""
 
     name: ClassVar[str] = "transformer"
@@ -34,7 +32,8 @@ class Transformer(GradientMethod):
     frames: int = 60
     heads: int = 4
 
-    def init(self, seed: int) -> PublicState:
+    def init(self, seed: int) -> dict[str, Tensor]:
+        """Random parameters by name."""
         random = torch.Generator().manual_seed(seed)
         shapes = {"input": (self.width, FEATURES), "time": (self.width, 1), "output": (FEATURES, self.width)}
         for layer in range(self.layers):
@@ -48,17 +47,7 @@ class Transformer(GradientMethod):
             for norm in ("norm1", "norm2"):
                 arrays[f"{layer}.{norm}.weight"] = torch.ones(self.width)
                 arrays[f"{layer}.{norm}.bias"] = torch.zeros(self.width)
-        return PublicState(0, arrays)
-
-    @property
-    def dimension(self) -> int:
-        return Layout.of(self.init(0).arrays).dimension
-
-    def parameters(self, state: PublicState) -> dict[str, Tensor]:
-        return dict(state.arrays)
-
-    def examples(self, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
-        return self.drawn(rng)
+        return arrays
 
     def drawn(self, rng: UserRandom) -> dict[str, Tensor]:
         """Random sequences: time and memory do not depend on what moves in them."""
@@ -89,15 +78,3 @@ class Transformer(GradientMethod):
     def _split(self, value: Tensor) -> Tensor:
         """`[units, S, T, width]` as `[units * S, heads, T, width / heads]`."""
         return value.reshape(-1, self.frames, self.heads, self.width // self.heads).transpose(1, 2)
-
-    def broadcast(self, state: PublicState) -> PublicState:
-        return state
-
-    def update(self, state: PublicState, mean: Vector) -> PublicState:
-        raise NotImplementedError
-
-    def generator(self, state: PublicState) -> Generator:
-        raise NotImplementedError
-
-    def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
-        raise NotImplementedError

@@ -10,32 +10,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.generator.generator import Generator
-from common.method import GradientMethod, PublicState, UserBatch, UserRandom
-from common.vector import Vector
-
 WIDTH, FRAMES, MOTIONS, WORDS = 6, 7, 3, 5
 Network = Callable[[Mapping[str, Tensor], Tensor, Tensor], Tensor]
 """Parameters, `x` `[units, MOTIONS, FRAMES, WIDTH]`, labels `[units, MOTIONS]` to an output."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layered(GradientMethod):
+class Layered:
     """The masked mean square of a network's output, over a unit's motions and their frames."""
 
     name: ClassVar[str] = "layered"
 
     shapes: Mapping[str, tuple[int, ...]]
     network: Network
-    motions: int = MOTIONS
 
-    def init(self, seed: int) -> PublicState:
+    def parameters(self, seed: int) -> dict[str, Tensor]:
         random = torch.Generator().manual_seed(seed)
-        draws = {n: torch.randn(s, generator=random, dtype=torch.float64) for n, s in self.shapes.items()}
-        return PublicState(0, draws)
-
-    def parameters(self, state: PublicState) -> dict[str, Tensor]:
-        return dict(state.arrays)
+        return {n: torch.randn(s, generator=random, dtype=torch.float64) for n, s in self.shapes.items()}
 
     def loss(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
         mask = examples["mask"]  # [units, MOTIONS, FRAMES]
@@ -43,25 +34,6 @@ class Layered(GradientMethod):
         each = found.reshape(*mask.shape, -1).square().mean(dim=-1)
         kept = torch.where(mask, each, torch.zeros_like(each)).flatten(start_dim=1)
         return kept.sum(dim=1) / mask.flatten(start_dim=1).sum(dim=1).clamp_min(1)
-
-    @property
-    def dimension(self) -> int:
-        raise NotImplementedError
-
-    def examples(self, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    def broadcast(self, state: PublicState) -> PublicState:
-        raise NotImplementedError
-
-    def update(self, state: PublicState, mean: Vector) -> PublicState:
-        raise NotImplementedError
-
-    def generator(self, state: PublicState) -> Generator:
-        raise NotImplementedError
-
-    def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
-        raise NotImplementedError
 
 
 def examples(units: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ NOT_IN_OPACUS = {"broadcast", "matmul"}
 
 
 def step_of(network: Layered, loss_weight: float = 0.0) -> tuple[Step, dict[str, Tensor]]:
-    parameters = network.parameters(network.init(1))
+    parameters = network.parameters(1)
     return Step(network, Layout.of(parameters), loss_weight), parameters
 
 
