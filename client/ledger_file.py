@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from client.chain import DamageError
 from common.errors import InputError, Refusal, RefusalCode
 from common.signing import create_key
-from common.storage import writing
+from common.storage import locked, writing
 
 VERSION = 2
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
@@ -119,18 +118,11 @@ def _form() -> list[tuple[str, ...]]:
 @contextmanager
 def gate_lock(path: Path, patience: float) -> Iterator[None]:
     """Be the only gate of the ledger at `path`; Refusal(UNAVAILABLE) after `patience` seconds."""
-    deadline = time.monotonic() + patience
     with _opened(key_path(path)) as descriptor:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise Refusal(
-                        RefusalCode.UNAVAILABLE, f"ledger {path} is open in another gate: stop that one first"
-                    ) from None
-                time.sleep(0.02)
+        if not locked(descriptor, patience):
+            raise Refusal(
+                RefusalCode.UNAVAILABLE, f"ledger {path} is open in another gate: stop that one first"
+            )
         yield
 
 

@@ -67,21 +67,25 @@ def exclusive(path: Path, patience: float = 0.0) -> Iterator[None]:
     """
     with writing(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + patience
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise InputError(
-                        f"another process is at work in {path.parent}: wait for it, or stop it"
-                    ) from None
-                time.sleep(0.1)
+        if not locked(descriptor, patience):
+            raise InputError(f"another process is at work in {path.parent}: wait for it, or stop it")
         yield
     finally:
         os.close(descriptor)
+
+
+def locked(descriptor: int, patience: float) -> bool:
+    """Whether an open file could be locked for this process alone within `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
 
 
 def held(path: Path) -> bool:

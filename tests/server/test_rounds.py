@@ -19,23 +19,9 @@ from common.storage import exclusive
 from common.wire import encode_refusal
 from server.checkpoint import Checkpoint
 from server.rounds import append_row, forget_rows_after, metrics_row
-from simulations.config import Simulation
 from simulations.grid import run_in_process
-from simulations.prepare import LOCK, open_people, prepare, public_corpus
-
-ROUNDS = 3
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A prepared run of three sites."""
-    options: dict[str, int | float] = {"width": 4, "replicas": 1, "motions": 1}
-    config = Simulation(
-        people=30, motions=1, sites=3, rounds=ROUNDS, public_people=100, latent=4, options=options
-    )
-    data = open_people(config)
-    prepare(config, data, public_corpus(config, data), tmp_path)
-    return tmp_path
+from simulations.prepare import LOCK
+from tests.server.conftest import ROUNDS
 
 
 def site_that_is(away: dict[int, set[int]]) -> ClientApp:

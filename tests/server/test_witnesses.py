@@ -17,23 +17,10 @@ from common.signing import load_key, public_name
 from common.witness import Head
 from server.checkpoint import KEY, Checkpoint
 from server.witnesses import WITNESSES, Witnesses
-from simulations.config import Simulation
-from simulations.prepare import open_people, prepare, public_corpus
-from tests.server.test_rounds import ROUNDS, coordinate
+from tests.server.conftest import ROUNDS
+from tests.server.test_rounds import coordinate
 
 COORDINATOR, SITE = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A prepared run of three sites."""
-    options: dict[str, int | float] = {"width": 4, "replicas": 1, "motions": 1}
-    config = Simulation(
-        people=30, motions=1, sites=3, rounds=ROUNDS, public_people=100, latent=4, options=options
-    )
-    data = open_people(config)
-    prepare(config, data, public_corpus(config, data), tmp_path)
-    return tmp_path
 
 
 def head(digit: str) -> Head:
