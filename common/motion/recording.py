@@ -37,10 +37,12 @@ class Recording:
 
     `samples` is `[frames, 22, 3]` metres at 20 fps for skeletons, or
     `[frames, channels]` in physical units at the modality's rate for sensors.
-    `label` is None where the data set does not say.
+    `label` is None where the data set does not say; `captions` are sentences in plain
+    language, each of which describes the whole motion.
     """
 
     person: str
     name: str
     label: str | None
     samples: Array
+    captions: tuple[str, ...] = ()
