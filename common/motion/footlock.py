@@ -7,17 +7,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from common.motion.limits import LEGS
 from common.motion.skeleton import FRAME_RATE
 
 Floats = NDArray[np.float64]
 
-LEGS: Final = ((1, 4, 7, 10), (2, 5, 8, 11))
-"""Hip, knee, ankle and toe of the left and of the right leg."""
-
 _HEIGHT: Final = (0.020, 0.035)  # m above the clip's floor: a toe surely on it, surely off it
 _SPEED: Final = (0.45, 0.80)  # m/s: a toe that stands but for an error, one that swings
-_EDGE: Final = 0.015  # share of its certainty that a step keeps beside one that swings: feet land and leave
-_PLAY: Final = 0.004  # m a standing toe may leave its resting height by: soles roll
+_EDGE: Final = 0.012  # share of its certainty that a step keeps beside one that swings: feet land and leave
+_PLAY: Final = 0.010  # m a standing toe may leave its resting height by: soles roll
 _BEND: Final = 0.02  # weight of the shift's second difference against slip of a standing toe
 _PULL: Final = _BEND / 3.0**4  # weight of the shift itself: it fades over some three frames
 _FULL_REACH: Final = 0.9995  # of thigh + shank: a leg that is shifted never locks its knee
