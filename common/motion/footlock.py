@@ -116,7 +116,7 @@ def _move_foot(joints: Floats, leg: tuple[int, int, int, int], shift: Floats) ->
 
 
 def _pole(thigh: Floats, foot: Floats, axis: Floats, shift: Floats) -> Floats:
-    """The unit direction across `axis` to which a knee bends: where it bent, one that was straight over the foot."""
+    """The unit direction across `axis` to which a knee bends: as before, a straight one as the foot."""
     forward = _across(foot, axis)
     forward /= np.maximum(np.linalg.norm(forward, axis=-1, keepdims=True), 1e-9)
     pole = _across(thigh, axis) + np.linalg.norm(shift, axis=-1, keepdims=True) * forward
