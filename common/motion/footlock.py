@@ -38,7 +38,7 @@ def contacts(joints: ArrayLike, rate: float = FRAME_RATE) -> Floats:
     certain = _falling(low, *_HEIGHT) * _falling(speed, *_SPEED)
     before = np.concatenate([certain[..., :1, :], certain[..., :-1, :]], axis=-2)
     after = np.concatenate([certain[..., 1:, :], certain[..., -1:, :]], axis=-2)
-    return certain * (_EDGE + (1 - _EDGE) * np.minimum(before, after))
+    return np.asarray(certain * (_EDGE + (1 - _EDGE) * np.minimum(before, after)), np.float64)
 
 
 def lock_feet(joints: ArrayLike, rate: float = FRAME_RATE) -> NDArray[np.float32]:

@@ -40,7 +40,8 @@ def flexion(joints: ArrayLike) -> Floats:
     knees = [np.where(_behind(positions, leg)[0] < 0, -1.0, 1.0) for leg in LEGS]
     elbows = [np.where(_elbow_fit(positions, arm) <= 0, -1.0, 1.0) for arm in ARMS]
     angles = [_angle(positions, limb)[0] for limb in (*LEGS, *ARMS)]
-    return np.degrees(np.stack(angles, axis=-1)) * np.stack([*knees, *elbows], axis=-1)
+    signs = np.stack([*knees, *elbows], axis=-1)
+    return np.asarray(np.degrees(np.stack(angles, axis=-1)) * signs, np.float64)
 
 
 def limit_flexion(joints: ArrayLike) -> NDArray[np.float32]:
@@ -53,9 +54,9 @@ def limit_flexion(joints: ArrayLike) -> NDArray[np.float32]:
     """
     positions = np.asarray(joints, np.float64).copy()
     for leg in LEGS:
+        _bend_back(positions, leg, np.full(positions.shape[:-2], FURTHEST))
         depth, front = _behind(positions, leg)
         positions[..., leg[1], :] -= 2 * np.minimum(depth, 0.0)[..., None] * front
-        _bend_back(positions, leg, np.full(positions.shape[:-2], FURTHEST))
     for arm in ARMS:
         _bend_back(positions, arm, BACKWARD[1] + (FURTHEST - BACKWARD[1]) * _elbow_fit(positions, arm))
     return positions.astype(np.float32)
