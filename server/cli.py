@@ -73,14 +73,22 @@ def generate(
     label: Annotated[str | None, typer.Option(help="One of the run's labels; default: any.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same motions.")] = 0,
     format: Annotated[
-        str | None, typer.Option(help="bvh, npy or html; for sensors csv, npy or html.")
+        str | None,
+        typer.Option(help="bvh, gltf, npy, humanml3d or html; for sensors csv, npy or html."),
     ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The generator's own output: bones, joints and feet as drawn.")
+    ] = False,
     signer: Annotated[
         str | None, typer.Option(help="Public key that must have signed the model; default: run.json's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as JSON.")] = False,
 ) -> None:
-    """Draw motions from a run's generator: one file a motion, or one page that plays them."""
+    """Draw motions from a run's generator: one file a motion, or one page that plays them.
+
+    Skeletons are post-processed unless --raw is given: constant bones, knees and elbows within their range,
+    standing feet kept from slipping. gltf writes .glb; humanml3d a folder in that data set's layout.
+    """
     if not 1 <= count <= 1_000_000:
         raise InputError(f"--count is {count}: it must be from 1 to 1,000,000")
     if not 0 <= seed < 2**63:
@@ -92,7 +100,7 @@ def generate(
     modality = model.generator.codec.modality
     chosen = check_format(format, modality)
     check_new(out)
-    samples = model.draw(count, label, seed)
+    samples = model.draw(count, label, seed, raw=raw)
     paths = write(samples, chosen, out, f"fedmotion: {count} generated motions")
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)

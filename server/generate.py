@@ -1,4 +1,4 @@
-"""Motions from a run's checkpoint: drawn, given constant bone lengths, written, and shown on a page."""
+"""Motions from a run's checkpoint: drawn, post-processed, written, and shown on a page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputError
-from common.generator.generator import Generator
+from common.generator.generator import UNLABELLED, Generator
 from common.motion.export import FORMATS, write_motions
-from common.motion.kinematics import project_bones
+from common.motion.postprocess import postprocess
 from common.motion.recording import Modality
 from common.motion.skeleton import JOINT_NAMES
 from common.storage import read_json, writing
@@ -26,8 +26,8 @@ RUN: Final = "run.json"
 PAGE: Final = "index.html"
 PAGE_MOTIONS: Final = 24
 NOTICE: Final = "NO_PRIVACY_GUARANTEE.txt"
-"""Beside motions that nothing protects: their own formats have no place for a word about it."""
-_AT_ONCE: Final = 32  # motions whose bones are made constant together: more of them leave the cache
+"""Beside motions that nothing protects: most of their formats have no place for a word about it."""
+_AT_ONCE: Final = 32  # motions that are post-processed together: more of them leave the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,11 @@ class Samples:
         """File names without suffix, in order."""
         plain = [re.sub(r"[^A-Za-z0-9._-]+", "-", label) for label in self.labels]
         return [f"{number:04d}_{label}" for number, label in enumerate(plain)]
+
+    def captions(self) -> list[tuple[str, ...]]:
+        """A sentence on each motion where it has a label, in order."""
+        plain = [" ".join(re.split(r"[\s_-]+", label)).strip() for label in self.labels]
+        return [() if label == UNLABELLED else (label,) for label in plain]
 
     def shown(self, group: str) -> list[Clip] | list[Window]:
         """The first motions as a page shows them."""
@@ -82,18 +87,23 @@ class Model:
         modality = self.generator.codec.modality
         return JOINT_NAMES if modality.kind == "skeleton" else modality.channels
 
-    def sample(self, n: int, label: str | None = None, seed: int = 0) -> NDArray[np.float32]:
+    def sample(
+        self, n: int, label: str | None = None, seed: int = 0, *, raw: bool = False
+    ) -> NDArray[np.float32]:
         """Draw `n` motions: joints `[n, 60, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
 
         Joints are Y up. `label` is one of `labels`; None draws labels too, in their public
-        shares. The same arguments give the same motions. Raises InputError for an unknown
-        label or `n` below 1.
+        shares. Joints are post-processed (`common.motion.postprocess`: constant bones, joint
+        limits, foot lock) unless `raw`. The same arguments give the same motions. Raises
+        InputError for an unknown label, `n` below 1, or `raw` where nothing is post-processed.
         """
-        return np.stack(self.draw(n, label, seed).motions)
+        return np.stack(self.draw(n, label, seed, raw=raw).motions)
 
-    def draw(self, n: int, label: str | None = None, seed: int = 0) -> Samples:
+    def draw(self, n: int, label: str | None = None, seed: int = 0, *, raw: bool = False) -> Samples:
         """What `sample` draws, with the label of each motion."""
-        return draw(self.generator, n, label, seed, self.warning)
+        if raw and self.generator.codec.modality.kind != "skeleton":
+            raise InputError("raw: sensor windows are not post-processed, so they are raw already")
+        return draw(self.generator, n, label, seed, self.warning, raw=raw)
 
 
 def load(run: str | Path, signer: str | None = None) -> Model:
@@ -110,27 +120,41 @@ def load(run: str | Path, signer: str | None = None) -> Model:
 
 
 def draw(
-    generator: Generator, count: int, label: str | None, seed: int, warning: str | None = None
+    generator: Generator,
+    count: int,
+    label: str | None,
+    seed: int,
+    warning: str | None = None,
+    *,
+    raw: bool = False,
 ) -> Samples:
-    """Draw `count` motions; skeletons get constant bone lengths (post-processing)."""
+    """Draw `count` motions; joints are post-processed unless `raw`."""
     drawn, labels = generator.sample(count, label, seed, stochastic=True)
     motions = drawn.numpy().astype(np.float32)
     modality = generator.codec.modality
-    if modality.kind == "skeleton":
+    if modality.kind == "skeleton" and not raw:
         parts = [motions[start : start + _AT_ONCE] for start in range(0, count, _AT_ONCE)]
-        motions = np.concatenate([project_bones(part) for part in parts])
+        motions = np.concatenate([postprocess(part, modality.rate) for part in parts])
     return Samples(modality, list(motions), labels, warning)
 
 
 def write(samples: Samples, format: str, out: Path, title: str) -> list[Path]:
-    """Write `samples` under `out`: one file a motion, or for `html` one page of the first ones."""
+    """Write `samples` under `out` as `write_motions` does, or for `html` one page of the first ones."""
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         if format == "html":
             return [write_page(samples, out, title)]
         if samples.warning is not None:
             (out / NOTICE).write_text(f"{samples.warning}\n", encoding="utf-8")
-        return write_motions(samples.motions, out, format, samples.names(), samples.modality)
+        return write_motions(
+            samples.motions,
+            out,
+            format,
+            samples.names(),
+            samples.modality,
+            captions=samples.captions(),
+            note=samples.warning,
+        )
 
 
 def write_page(samples: Samples, out: Path, title: str) -> Path:

@@ -129,6 +129,20 @@ def forward(offsets: ArrayLike, rotations: ArrayLike, root: ArrayLike) -> Floats
     return positions
 
 
+def shortest_arcs(starts: Floats, ends: Floats) -> Floats:
+    """Rodrigues' formula for the shortest rotation between unit vectors `[n, 3]`: `[n, 3, 3]`."""
+    axis = np.cross(starts, ends)
+    cosine = np.einsum("ni,ni->n", starts, ends)[:, None, None]
+    opposite = cosine[:, 0, 0] < -1 + 1e-9
+    skew = np.zeros((len(ends), 3, 3))
+    skew[:, 0, 1], skew[:, 0, 2], skew[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
+    skew -= np.swapaxes(skew, 1, 2)
+    arcs = np.eye(3) + skew + skew @ skew / np.maximum(1 + cosine, 1e-9)
+    if opposite.any():
+        arcs[opposite] = _half_turns(starts[opposite])
+    return np.asarray(arcs, np.float64)
+
+
 def _turned(world: Floats, joint: int, offset: Floats) -> Floats:
     """`offset` `[..., 3]` turned by the joint's world rotation in every frame: `[..., frames, 3]`."""
     return np.asarray((world[..., joint, :, :] @ offset[..., None, :, None])[..., 0], np.float64)
@@ -208,7 +222,7 @@ def _arcs(start: Floats, ends: Floats) -> Floats:
     """Twist-free rotations `[..., frames, 3, 3]` from the unit `start` to `ends` `[..., frames, 3]`."""
     motions = ends.reshape(-1, *ends.shape[-2:])
     flat = motions.reshape(-1, 3)
-    result = _shortest_arcs(np.broadcast_to(start, flat.shape), flat).reshape(*motions.shape, 3)
+    result = shortest_arcs(np.broadcast_to(start, flat.shape), flat).reshape(*motions.shape, 3)
     for motion in np.flatnonzero((motions @ start).min(axis=-1) <= _HALF_TURN):
         _carry(result[motion], motions[motion], int(np.argmax(motions[motion] @ start)))
     return result.reshape(*ends.shape, 3)
@@ -216,25 +230,11 @@ def _arcs(start: Floats, ends: Floats) -> Floats:
 
 def _carry(rotations: Floats, ends: Floats, first: int) -> None:
     """Replace `rotations` `[frames, 3, 3]` by that of frame `first`, carried along `ends` both ways."""
-    steps = _shortest_arcs(ends[:-1], ends[1:])
+    steps = shortest_arcs(ends[:-1], ends[1:])
     for frame in range(first + 1, len(ends)):
         rotations[frame] = steps[frame - 1] @ rotations[frame - 1]
     for frame in range(first - 1, -1, -1):
         rotations[frame] = steps[frame].T @ rotations[frame + 1]
-
-
-def _shortest_arcs(starts: Floats, ends: Floats) -> Floats:
-    """Rodrigues' formula for the shortest rotation between unit vectors `[n, 3]`: `[n, 3, 3]`."""
-    axis = np.cross(starts, ends)
-    cosine = np.einsum("ni,ni->n", starts, ends)[:, None, None]
-    opposite = cosine[:, 0, 0] < -1 + 1e-9
-    skew = np.zeros((len(ends), 3, 3))
-    skew[:, 0, 1], skew[:, 0, 2], skew[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
-    skew -= np.swapaxes(skew, 1, 2)
-    arcs = np.eye(3) + skew + skew @ skew / np.maximum(1 + cosine, 1e-9)
-    if opposite.any():
-        arcs[opposite] = _half_turns(starts[opposite])
-    return np.asarray(arcs, np.float64)
 
 
 def _half_turns(vectors: Floats) -> Floats:

@@ -234,7 +234,7 @@ def test_generated_motions_become_one_file_each(tmp_path: Path) -> None:
     assert all(len(read_bvh(path).joints) == 20 for path in paths)
     array = np.load(write_motions(motions, tmp_path / "out", "npy", names)[1])
     assert array.dtype == np.float32 and np.allclose(array, motions[1], atol=1e-6)
-    with pytest.raises(InputError, match="bvh or npy"):
+    with pytest.raises(InputError, match="bvh or gltf or npy"):
         write_motions(motions, tmp_path / "out", "csv", names)
 
 
