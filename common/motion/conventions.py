@@ -51,7 +51,11 @@ _LEG: Final = {
 }  # fmt: skip
 _ARM: Final = {"shoulder": "{side}arm", "elbow": "{side}forearm", "wrist": "{side}hand|endsite{side}forearm"}
 _TRUNK: Final[dict[str, str | Source]] = {"pelvis": "hips", "neck": "neck|neck1", "head": "head|endsiteneck"}
-_TWO_SPINES: Final[dict[str, str | Source]] = {"spine1": "spine", "spine2": Source(("spine",), ("spine1",), 0.5), "spine3": "spine1"}
+_TWO_SPINES: Final[dict[str, str | Source]] = {
+    "spine1": "spine",
+    "spine2": Source(("spine",), ("spine1",), 0.5),
+    "spine3": "spine1",
+}
 _DAZ_SIDE: Final = {
     "hip": "{s}thighbend|{s}thigh", "knee": "{s}shin", "ankle": "{s}foot",
     "foot": "{s}toe|{s}metatarsals|endsite{s}foot", "collar": "{s}collar",
