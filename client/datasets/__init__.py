@@ -46,6 +46,8 @@ def open_data_set(path: Path | None, options: DataOptions) -> DataSet:
     meant. Raises InputError on anything else, with the way out.
     """
     _check_pattern(options.person_pattern)
+    if options.rate is not None and not 0 < options.rate < float("inf"):
+        raise InputError(f"rate {options.rate:g}: frames or samples a second are above 0")
     if path is None:
         return Procedural(options)
     if path.suffix == ".toml" and path.is_file():

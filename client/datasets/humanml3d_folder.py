@@ -46,9 +46,9 @@ class HumanML3DFolder(MotionFolder):
 
     @property
     def unknown_people(self) -> str | None:
-        known = self._manifest is not None and self._manifest.person_column is not None
-        if known or self._options.person_pattern is not None:
-            return None
+        named = self._manifest is not None and self._manifest.person_column is not None
+        if named or self._options.person_pattern is not None:
+            return super().unknown_people
         return (
             f"{self._folder}: HumanML3D does not say which person moves, so no person can be protected:"
             f" add {PEOPLE} with columns motion and person (or --manifest), or protect single motions with"
@@ -87,10 +87,14 @@ class HumanML3DFolder(MotionFolder):
         return path.stem
 
     def _row(self, key: str) -> dict[str, str] | None:
-        return super()._row(key) or super()._row(_original(key))
+        return super()._row(key) or super()._row(self._original(key))
 
     def _named_person(self, key: str) -> str:
-        return _original(key)
+        return self._original(key)
+
+    def _original(self, key: str) -> str:
+        """The motion that `M000001` mirrors."""
+        return _MIRROR.sub("", key)
 
     def _read(self, clip: Clip) -> Motion:
         return read_joint_array(clip.path, self._options.rate or 20.0)
@@ -102,7 +106,7 @@ class HumanML3DFolder(MotionFolder):
             label=clip.label,
             samples=motion.joints,
             captions=(*clip.captions, *self._captions(clip.key)),
-            record=_original(clip.key),
+            record=clip.record,
         )
 
     def _captions(self, key: str) -> tuple[str, ...]:
@@ -137,8 +141,3 @@ def whole_captions(path: Path, lines: list[str]) -> tuple[str, ...]:
         if all(math.isnan(time) or time == 0 for time in times):
             captions[sentence] = None
     return tuple(captions)
-
-
-def _original(key: str) -> str:
-    """The name of the motion that `key` mirrors, or itself."""
-    return _MIRROR.sub("", key)

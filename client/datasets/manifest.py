@@ -14,6 +14,8 @@ FILE_COLUMNS: Final = ("file", "clip", "motion")
 PERSON_COLUMNS: Final = ("person", "subject", "subject_id")
 LABEL_COLUMNS: Final = ("label", "action_class")
 CAPTION_COLUMN: Final = "caption"
+RECORD_COLUMN: Final = "record"
+"""Motions of a person with the same text here (a motion, its mirror, its parts) are one record."""
 CAPTION_MARK: Final = "|"
 """Between the sentences of one caption cell."""
 _SUFFIXES: Final = (".bvh", ".npz", ".npy", ".c3d", ".csv", ".parquet", ".txt", ".tsv")
@@ -32,6 +34,12 @@ class Manifest:
     def row(self, key: str) -> Mapping[str, str] | None:
         """The row of a file: by its path inside the folder, or else by its bare name."""
         return self.rows.get(key) or self.rows.get(PurePosixPath(key).name)
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is a column of persons in which nobody stands: the data do not say who moves."""
+        column = self.person_column
+        return column is not None and not any(row[column].strip() for row in self.rows.values())
 
     def vocabulary(self) -> tuple[str, ...]:
         """The labels of all rows, sorted; empty without a column of labels."""

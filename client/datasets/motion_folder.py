@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from client.datasets.base import DataOptions, Findings, check_label, check_people, one_value_each
-from client.datasets.manifest import USUAL_NAME, Manifest, file_key, find_manifest
+from client.datasets.manifest import RECORD_COLUMN, USUAL_NAME, Manifest, file_key, find_manifest
 from common.errors import InputError
 from common.motion.intake import Motion
 from common.motion.recording import SKELETON, Recording
@@ -25,6 +25,7 @@ class Clip:
     person: str
     label: str | None
     captions: tuple[str, ...] = ()
+    record: str = ""
 
 
 def files_with(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
@@ -67,7 +68,12 @@ class MotionFolder(ABC):
 
     @property
     def unknown_people(self) -> str | None:
-        return None
+        if self._manifest is None or not self._manifest.anonymous or self._options.person_pattern is not None:
+            return None
+        return (
+            f"{self._folder}: {self._manifest.path.name} names nobody, so no person can be protected: fill in"
+            f" column {self._manifest.person_column!r}, or protect single motions with --unit record"
+        )
 
     def people(self) -> tuple[str, ...]:
         return tuple(sorted({clip.person for clip in self._clips}))
@@ -101,7 +107,12 @@ class MotionFolder(ABC):
 
     def _recording(self, clip: Clip, motion: Motion) -> Recording:
         return Recording(
-            person=clip.person, name=clip.key, label=clip.label, samples=motion.joints, captions=clip.captions
+            person=clip.person,
+            name=clip.key,
+            label=clip.label,
+            samples=motion.joints,
+            captions=clip.captions,
+            record=clip.record,
         )
 
     def _files(self) -> list[Path]:
@@ -117,6 +128,10 @@ class MotionFolder(ABC):
     def _named_person(self, key: str) -> str:
         """Who the path inside the folder says it is, without pattern and manifest."""
         return named_person(key, None)
+
+    def _original(self, key: str) -> str:
+        """The name of the motion that `key` is a copy of, or itself."""
+        return key
 
     def _list(self, files: list[Path]) -> list[Clip]:
         clips: dict[str, Clip] = {}
@@ -136,9 +151,8 @@ class MotionFolder(ABC):
     def _clip(self, path: Path, key: str) -> Clip:
         manifest, pattern = self._manifest, self._options.person_pattern
         if manifest is None:
-            return Clip(
-                path, key, self._named_person(key) if pattern is None else named_person(key, pattern), None
-            )
+            person = self._named_person(key) if pattern is None else named_person(key, pattern)
+            return Clip(path, key, person, None, record=self._original(key))
         row = self._row(key)
         if row is None:
             raise InputError(f"{path}: {manifest.path.name} has no row for {key}; add one")
@@ -146,13 +160,16 @@ class MotionFolder(ABC):
         label = row[manifest.label_column].strip() if manifest.label_column else None
         if label is not None:
             check_label(label, self.labels, source)
+        record = row.get(RECORD_COLUMN, "").strip() or self._original(key)
         if pattern is not None:
             person = named_person(key, pattern)
+        elif manifest.anonymous:
+            person = record
         elif manifest.person_column is None:
             person = self._named_person(key)
         elif not (person := row[manifest.person_column].strip()):
             raise InputError(f"{source}: no person in column {manifest.person_column!r}; fill it in")
-        return Clip(path, key, person, label, manifest.captions(row))
+        return Clip(path, key, person, label, manifest.captions(row), record)
 
 
 def named_person(key: str, pattern: str | None) -> str:
