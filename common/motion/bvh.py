@@ -33,6 +33,9 @@ _END_SITES: Final = {
     "left_wrist": (0.09, 0.0, 0.0),
     "right_wrist": (-0.09, 0.0, 0.0),
 }
+_NAMES: Final = re.compile(
+    r"^(?P<kind>[ \t]*(?:ROOT|JOINT)[ \t]+)(?P<name>\S[^{\n]*?)(?P<end>[ \t]*\{?[ \t]*)$", re.MULTILINE
+)
 _HEADER_BYTES: Final = 1 << 16
 _JOINT_LINES: Final = re.compile(r"OFFSET(?P<offset>[^\n]*)\n\s*CHANNELS\s+\d+(?P<channels>[^\n]*)")
 
@@ -71,12 +74,10 @@ def joint_names(path: Path) -> tuple[str, ...]:
                 header += piece
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as a BVH file ({_first_line(error)})") from None
-    names = re.findall(
-        r"^\s*(?:ROOT|JOINT)[ \t]+(\S.*?)\s*$", _text(header).partition("MOTION")[0], re.MULTILINE
-    )
+    names = tuple(match["name"] for match in _NAMES.finditer(_text(header).partition("MOTION")[0]))
     if not names:
         raise InputError(f"{path}: not a BVH file (no ROOT joint)")
-    return tuple(names)
+    return names
 
 
 def write_bvh(path: Path, joints: ArrayLike, rate: float = FRAME_RATE) -> None:
@@ -104,7 +105,7 @@ def _parse(path: Path) -> pybvh.Bvh:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's "input contained no data": the check below says it
             plain = Path(folder) / "motion.bvh"
-            plain.write_text(_rotations_only(text), encoding="utf-8")
+            plain.write_text(_rotations_only(_NAMES.sub(_one_word, text)), encoding="utf-8")
             skeleton = pybvh.read_bvh_file(plain, world_up="+y")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
@@ -161,6 +162,11 @@ def _rotations_only(text: str) -> str:
     rows = "\n".join(" ".join(map(repr, row)) for row in values[:, keep].tolist())
     folded = iter(blocks)
     return f"{_JOINT_LINES.sub(lambda _: next(folded), header)}{mark}\n{lines[0]}\n{lines[1]}\n{rows}\n"
+
+
+def _one_word(match: re.Match[str]) -> str:
+    """A joint's line with spaces in its name replaced; pybvh ends a name at the first."""
+    return f"{match['kind']}{'_'.join(match['name'].split())}{match['end']}"
 
 
 def _folded_offset(offset: Floats, channels: list[str], flags: list[bool], median: Floats) -> Floats:

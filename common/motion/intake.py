@@ -30,7 +30,9 @@ _FASTEST: Final = 25.0  # metres a second of the pelvis; sprinters reach 12
 _LEGS: Final = ((4, 1), (5, 2), (7, 4), (8, 5))
 _ARMS: Final = ((18, 16), (20, 18), (17, 19), (19, 21))
 _STRAIGHT: Final = 0.9  # cosine from which a limb of a T-pose counts as straight out
-_JUMP: Final = 0.06  # of the legs' length: what the joints of a T-pose move at least to the first real frame
+_JUMP: Final = (
+    0.25  # of the legs' length: how far some joint of a T-pose is from the first real frame at least
+)
 
 
 class Motion(NamedTuple):
@@ -104,8 +106,8 @@ def check_numbers(path: Path, values: ArrayLike, limit: float = HUGE) -> None:
 def leading_t_pose(joints: Floats) -> int:
     """1 where frame 0 of `[frames, 22, 3]` is a calibration pose from which the body jumps, else 0.
 
-    Arms straight out on one line, legs straight, and then a step of every joint that is both
-    far (6 % of the legs) and eight times the usual one: such a frame is the exporter's.
+    Arms straight out on one line, legs straight, and then a step of some joint that is both far
+    (a quarter of the legs) and three times the farthest of the next ten: such a frame is the exporter's.
     """
     if len(joints) < 3:
         return 0
@@ -118,9 +120,9 @@ def leading_t_pose(joints: Floats) -> int:
     if abs(legs[0] @ arms[0]) > 1 - _STRAIGHT:
         return 0
     posture = joints[:12] - joints[:12, :1]
-    steps = np.linalg.norm(np.diff(posture, axis=0), axis=-1).mean(axis=-1)
+    steps = np.linalg.norm(np.diff(posture, axis=0), axis=-1).max(axis=-1)
     reach = sum(float(np.linalg.norm(first[end] - first[start])) for end, start in _LEGS) / 2
-    return int(steps[0] > max(_JUMP * reach, 8 * float(np.median(steps[1:]))))
+    return int(steps[0] > max(_JUMP * reach, 3 * float(steps[1:].max())))
 
 
 def _up_axis(joints: Floats, rest: Floats) -> Floats:
