@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from client.datasets import DataOptions, DataSet, open_data_set
+from client.datasets import DataOptions, DataSet, check_unit, open_data_set
 from client.gate import LocalGate
 from client.ledger import Budget, Ledger
 from client.policy import SitePolicy
@@ -125,6 +125,7 @@ class SiteFile(_Table):
         """Read the site's people from `data`, by default the data set that the file names."""
         if data is None:
             data = open_data_set(self.data.path, self.data.options)
+        check_unit(data, self.unit)
         return load_users(data, Share(**self.share.model_dump()), self.unit)
 
     def people(self) -> tuple[str, ...]:

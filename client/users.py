@@ -92,7 +92,8 @@ class Users:
                 name = recording.person
                 if unit == "record":
                     part = str(number) if data.modality.kind == "sensor" else ""
-                    name = "\0".join((recording.person, recording.name, part))  # no two units share one
+                    record = recording.record or recording.name
+                    name = "\0".join((recording.person, record, part))  # no two units share one
                 owned.setdefault(name, []).append((window, recording.label, length))
                 persons[name] = recording.person
         flat = [item for items in owned.values() for item in items]

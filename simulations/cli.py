@@ -30,7 +30,8 @@ def simulate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of .bvh(.gz) files or sensor CSVs, or a sensors.toml; default: procedural people."
+            help="Folder of motions (BVH, HumanML3D, AMASS, npy, C3D) or sensor tables, or a sensors.toml;"
+            " default: procedural people."
         ),
     ] = None,
     public: Annotated[
@@ -84,6 +85,19 @@ def simulate(
         Path | None,
         typer.Option(help="CSV with columns file (or clip), person (subject) and label (action_class)."),
     ] = None,
+    data_format: Annotated[
+        str | None,
+        typer.Option(help="Which of its formats --data means: bvh, humanml3d, amass, npy, c3d or sensors."),
+    ] = None,
+    joints: Annotated[
+        Path | None, typer.Option(help="TOML from our 22 joints to those of the BVH or C3D files.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="List of motions of a HumanML3D folder, as train.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Frames or samples a second of files that do not say it.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     clipping: Annotated[
         str | None,
@@ -115,7 +129,9 @@ def simulate(
         "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
         "sites_per_person": sites_per_person, "method": method, "trust": trust, "unit": unit,
         "engine": engine, "holdout": holdout, "site_column": site_column,
-        "person_pattern": person_pattern, "manifest": manifest and str(manifest), "device": device,
+        "person_pattern": person_pattern, "manifest": manifest and str(manifest),
+        "data_format": data_format, "joints": joints and str(joints), "split": split, "rate": rate,
+        "device": device,
         "clipping": clipping, "skip_bad": skip_bad or None, "seed": seed, "test_mode": test_mode or None,
     }  # fmt: skip
     flags = {key: value for key, value in given.items() if value is not None}

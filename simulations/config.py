@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from client.datasets import Format
 from client.speed import Engine, Precision
 from common.accounting import LARGEST_EPSILON
 from common.errors import InputError
@@ -17,7 +18,7 @@ from common.query import MOST_SITES_PER_PERSON, Trust, Unit
 from common.validation import flag, one_line
 from simulations.preset import preset, presets
 
-_REAL_DATA_ONLY = ("person_pattern", "manifest", "labels")
+_REAL_DATA_ONLY = ("person_pattern", "manifest", "labels", "data_format", "joints", "split", "rate")
 
 
 class SiteTable(BaseModel):
@@ -74,6 +75,10 @@ class Simulation(BaseModel):
     person_pattern: str | None = None
     manifest: str | None = None
     labels: tuple[str, ...] | None = Field(default=None, strict=False)
+    data_format: Format | None = None
+    joints: str | None = None
+    split: str | None = None
+    rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     sensor_device: Literal["sw", "sp"] = "sw"
     skip_bad: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -88,11 +93,11 @@ class Simulation(BaseModel):
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.resolve()
 
-    @field_validator("manifest")
+    @field_validator("manifest", "joints")
     @classmethod
-    def _found(cls, manifest: str | None) -> str | None:
+    def _found(cls, file: str | None) -> str | None:
         """A file seen from here gets its full path; another name is looked for in the data folder."""
-        return str(Path(manifest).resolve()) if manifest and Path(manifest).is_file() else manifest
+        return str(Path(file).resolve()) if file and Path(file).is_file() else file
 
     @field_validator("epsilon")
     @classmethod
@@ -174,6 +179,7 @@ def read_source(source: str | None) -> dict[str, Any]:
     for key in ("data", "public"):
         if isinstance(values.get(key), str):
             values[key] = path.parent / values[key]
-    if isinstance(values.get("manifest"), str) and (path.parent / values["manifest"]).is_file():
-        values["manifest"] = str(path.parent / values["manifest"])
+    for key in ("manifest", "joints"):
+        if isinstance(values.get(key), str) and (path.parent / values[key]).is_file():
+            values[key] = str(path.parent / values[key])
     return values

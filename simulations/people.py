@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from client.datasets import DataSet
+from client.datasets import DataSet, Findings
 from common.motion.recording import Recording
 
 
@@ -18,6 +18,11 @@ class Read:
         self.modality = data.modality
         self.labels = data.labels
         self.origin = data.origin
+        self.unknown_people = data.unknown_people
+
+    @property
+    def findings(self) -> Findings:
+        return self._data.findings
 
     @property
     def skipped(self) -> list[str]:

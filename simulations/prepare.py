@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from client.datasets import DataOptions, DataSet, open_data_set
+from client.datasets import DataOptions, DataSet, check_unit, open_data_set
 from client.site import BudgetTable, DataTable, ShareTable, SiteFile, SpeedTable, resolve_device
 from client.users import Users
 from common.accounting import calibrate, epsilon
@@ -59,6 +59,10 @@ def data_options(config: Simulation) -> DataOptions:
         labels=config.labels,
         device=config.sensor_device,
         skip_bad=config.skip_bad,
+        format=config.data_format,
+        joints=config.joints,
+        split=config.split,
+        rate=config.rate,
         people=config.people or DEFAULT_PEOPLE,
         motions=config.motions,
         seed=config.seed,
@@ -71,6 +75,7 @@ def open_people(config: Simulation) -> DataSet:
     if config.method not in NAMES:
         raise InputError(f"method {config.method!r} is unknown: choose from {', '.join(sorted(NAMES))}")
     data = open_data_set(config.data, data_options(config))
+    check_unit(data, config.unit)
     people = data.people()
     if len(people) < 2:
         way_out = ", or give --person-pattern if the names say who they are" if config.data else ""

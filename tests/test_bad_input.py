@@ -101,7 +101,7 @@ def motions(tmp_path: Path) -> Path:
         (("--manifest", "m.csv"), ("--manifest says", "data")),
         (("--person-pattern", "x"), ("--person-pattern says", "data")),
         (("--site-column", "hospital"), ("hospital", "no manifest")),
-        (("--data", "nowhere"), ("nowhere", "does not exist", "BVH")),
+        (("--data", "nowhere"), ("nowhere", "does not exist", "give a folder")),
         (("--public", "nowhere"), ("nowhere", "does not exist")),
         (("--bogus",), ("--bogus",)),
     ],
@@ -173,7 +173,7 @@ def test_an_empty_folder_or_one_file(tmp_path: Path, motions: Path, refused: Ref
     config = write(tmp_path, "")
     empty = write_folder(tmp_path / "empty")
     line = refused("simulate", config, "--data", empty)
-    assert str(empty) in line and "no BVH file" in line
+    assert str(empty) in line and "no motion file" in line
     assert "is a file" in refused("simulate", config, "--data", motions / "ann_1.bvh")
 
 

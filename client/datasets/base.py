@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from common.errors import InputError
 from common.motion.recording import Modality, Recording
+from common.query import Unit
+
+Format = Literal["bvh", "humanml3d", "amass", "npy", "c3d", "sensors"]
+"""What a folder may hold; where it holds several, the user says which is meant."""
 
 
 class DataSet(Protocol):
@@ -28,6 +34,14 @@ class DataSet(Protocol):
     def skipped(self) -> list[str]:
         """One line for each file or run left out so far, with the reason. Stays at the site."""
 
+    @property
+    def findings(self) -> Findings:
+        """The same and more, for `data inspect`. Stays at the site."""
+
+    @property
+    def unknown_people(self) -> str | None:
+        """Why the data do not say who is who, and the way out; None where they do."""
+
     def people(self) -> tuple[str, ...]:
         """Everyone, sorted, from names and manifests alone: no motion is parsed."""
 
@@ -47,8 +61,10 @@ class DataOptions:
     before the first `_` of the file name. `manifest`: a CSV with one row a file.
     `labels`: the declared vocabulary; without it the manifest's or the layout's.
     `device`: watch ("sw") or phone ("sp") in the sp-sw-har layout. `skip_bad`: leave
-    unreadable files out (listed in `skipped`) instead of stopping. `people`, `motions`
-    and `seed` size the procedural set.
+    unreadable files out (listed in `skipped`) instead of stopping. `format`: which of the
+    formats in the folder is meant. `joints`: a TOML from our joints to those of BVH or C3D
+    files. `split`: the list of motions of a HumanML3D folder. `rate`: frames or samples a
+    second of files that do not say. `people`, `motions` and `seed` size the procedural set.
     """
 
     person_pattern: str | None = None
@@ -56,6 +72,10 @@ class DataOptions:
     labels: tuple[str, ...] | None = None
     device: Literal["sw", "sp"] = "sw"
     skip_bad: bool = False
+    format: Format | None = None
+    joints: str | None = None
+    split: str | None = None
+    rate: float | None = None
     people: int = 2000
     motions: int = 4
     seed: int = 0
@@ -91,22 +111,71 @@ def check_label(label: str, vocabulary: Collection[str], source: str) -> str:
     return label
 
 
-class SkippedFiles:
-    """What was left out, one line a file or run, however often the data are read."""
+def check_people(people: Collection[str], source: str) -> None:
+    """InputError where two names differ in capitals, spaces or composed letters alone.
 
-    def __init__(self, skip_bad: bool) -> None:
+    One person under two names would be promised half of what they are owed. No option leaves
+    either out: it would depend on the other's files.
+    """
+    seen: dict[str, str] = {}
+    for person in people:
+        plain = " ".join(unicodedata.normalize("NFKC", person).casefold().split())
+        if (other := seen.setdefault(plain, person)) != person:
+            raise InputError(
+                f"{source}: {other!r} and {person!r} look like one person twice; give a person one name"
+            )
+
+
+def check_unit(data: DataSet, unit: Unit) -> None:
+    """InputError where a person is the unit and the data do not say who is who."""
+    if unit == "user" and data.unknown_people is not None:
+        raise InputError(data.unknown_people)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a file, by its path inside the folder; whether it was left out for that."""
+
+    file: str
+    reason: str
+    left_out: bool
+
+
+class Findings:
+    """What was found while reading, however often the data are read: problems, and facts of each file."""
+
+    def __init__(self, skip_bad: bool = False) -> None:
         self.skip_bad = skip_bad
-        self._lines: dict[str, str] = {}
+        self._problems: dict[str, Problem] = {}
+        self._facts: dict[str, dict[str, str]] = {}
 
     def refuse(self, name: str, error: InputError) -> None:
-        """Note `error` under skip_bad; otherwise raise it with the way out."""
+        """Note `error` about file `name` under skip_bad; otherwise raise it with the way out."""
         if not self.skip_bad:
             raise InputError(f"{error}, or pass --skip-bad to leave it out") from None
-        self.note(name, str(error))
+        self._problems[name] = Problem(name, str(error), left_out=True)
 
     def note(self, name: str, line: str) -> None:
-        self._lines[name] = line
+        """Note something about file `name` that does not leave it out."""
+        self._problems[name] = Problem(name, line, left_out=False)
+
+    def fact(self, name: str, **facts: str) -> None:
+        """Note what a readable file is like: its rate, its unit, its skeleton."""
+        self._facts[name] = facts
+
+    @property
+    def problems(self) -> list[Problem]:
+        return list(self._problems.values())
 
     @property
     def lines(self) -> list[str]:
-        return list(self._lines.values())
+        return [problem.reason for problem in self._problems.values()]
+
+    @property
+    def facts(self) -> dict[str, dict[str, int]]:
+        """How many files have each value of each fact."""
+        counts: dict[str, Counter[str]] = {}
+        for facts in self._facts.values():
+            for name, value in facts.items():
+                counts.setdefault(name, Counter())[value] += 1
+        return {name: dict(sorted(counter.items())) for name, counter in counts.items()}

@@ -10,9 +10,15 @@ from typing import Final
 
 from common.errors import InputError
 
-FILE_COLUMNS: Final = ("file", "clip")
+FILE_COLUMNS: Final = ("file", "clip", "motion")
 PERSON_COLUMNS: Final = ("person", "subject", "subject_id")
 LABEL_COLUMNS: Final = ("label", "action_class")
+CAPTION_COLUMN: Final = "caption"
+RECORD_COLUMN: Final = "record"
+"""Motions of a person with the same text here (a motion, its mirror, its parts) are one record."""
+CAPTION_MARK: Final = "|"
+"""Between the sentences of one caption cell."""
+_SUFFIXES: Final = (".bvh", ".npz", ".npy", ".c3d", ".csv", ".parquet", ".txt", ".tsv")
 USUAL_NAME: Final = "manifest.csv"
 
 
@@ -28,6 +34,23 @@ class Manifest:
     def row(self, key: str) -> Mapping[str, str] | None:
         """The row of a file: by its path inside the folder, or else by its bare name."""
         return self.rows.get(key) or self.rows.get(PurePosixPath(key).name)
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is a column of persons in which nobody stands: the data do not say who moves."""
+        column = self.person_column
+        return column is not None and not any(row[column].strip() for row in self.rows.values())
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """The labels of all rows, sorted; empty without a column of labels."""
+        if self.label_column is None:
+            return ()
+        return tuple(sorted({row[self.label_column].strip() for row in self.rows.values()} - {""}))
+
+    def captions(self, row: Mapping[str, str]) -> tuple[str, ...]:
+        """The sentences in the caption column of `row`; none where there is no such column."""
+        cells = row.get(CAPTION_COLUMN, "").split(CAPTION_MARK)
+        return tuple(sentence for cell in cells if (sentence := " ".join(cell.split())))
 
     def unused(self, keys: Iterable[str]) -> list[str]:
         """Row keys that name none of the files `keys`."""
@@ -54,18 +77,24 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def find_manifest(folder: Path, given: str | None) -> Manifest | None:
-    """`given`, or manifest.csv in `folder`, or the only CSV there whose header fits, or None."""
+def find_manifest(folder: Path, given: str | None, usual: tuple[str, ...] = (USUAL_NAME,)) -> Manifest | None:
+    """`given`, or the first of `usual` in `folder`, or the only CSV there whose header fits, or None."""
     if given is not None:
-        path = Path(given)
-        return read_manifest(path if path.exists() else folder / given)
-    if (folder / USUAL_NAME).is_file():
-        return read_manifest(folder / USUAL_NAME)
+        return read_manifest(given_file(folder, given))
+    for name in usual:
+        if (folder / name).is_file():
+            return read_manifest(folder / name)
     fitting = [path for path in sorted(folder.glob("*.csv")) if _fits(path)]
     if len(fitting) > 1:
         names = " and ".join(path.name for path in fitting[:2])
         raise InputError(f"{folder}: both {names} could be the manifest; name one with --manifest")
     return read_manifest(fitting[0]) if fitting else None
+
+
+def given_file(folder: Path, given: str) -> Path:
+    """The file that an option names: seen from here, or else inside the data folder."""
+    path = Path(given)
+    return path if path.exists() else folder / given
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -88,7 +117,9 @@ def read_manifest(path: Path) -> Manifest:
 
 def file_key(name: str) -> str:
     """A file name or path inside the folder without the suffixes of motion files."""
-    return name.removesuffix(".gz").removesuffix(".bvh").removeprefix("./")
+    bare = name.removesuffix(".gz").removeprefix("./")
+    suffix = next((suffix for suffix in _SUFFIXES if bare.lower().endswith(suffix)), "")
+    return bare[: len(bare) - len(suffix)]
 
 
 def _fits(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from client.datasets.base import DataOptions
+from client.datasets.base import DataOptions, Findings
 from common.errors import InputError
 from common.motion.population import ACTIONS, PRIVATE, synthesise
 from common.motion.recording import SKELETON, Recording
@@ -25,10 +25,15 @@ class Procedural:
         self._options = options
         self._index = {f"p{index:06d}": index for index in range(options.people)}
         self.origin = f"procedural people (seed {options.seed})"
+        self.findings = Findings()
 
     @property
     def skipped(self) -> list[str]:
         return []
+
+    @property
+    def unknown_people(self) -> str | None:
+        return None
 
     def people(self) -> tuple[str, ...]:
         return tuple(self._index)

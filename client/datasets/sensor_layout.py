@@ -1,4 +1,4 @@
-"""What a set of sensor CSV files looks like: `sensors.toml`, or the built-in sp-sw-har layout."""
+"""What a set of sensor tables looks like: `sensors.toml`, or the built-in sp-sw-har layout."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from common.errors import InputError
 from common.motion.recording import Modality
+from common.motion.sensor_units import DETECT
 from common.motion.sensors import CHANNELS, SENSOR, UNITS
 
 DESCRIPTION: Final = "sensors.toml"
@@ -25,7 +26,7 @@ class _Strict(BaseModel):
 
 
 class Channel(_Strict):
-    """One channel: the CSV column, its unit (`common.motion.sensors.UNITS`) and a further factor."""
+    """One channel: the column, its unit (`common.motion.sensors.UNITS`, or `detect`) and a further factor."""
 
     column: str
     unit: str = "1"
@@ -34,20 +35,16 @@ class Channel(_Strict):
     @field_validator("unit")
     @classmethod
     def _known(cls, unit: str) -> str:
-        if unit not in UNITS:
-            raise ValueError(f"the unit is one of {', '.join(UNITS)}")
+        if unit not in (*UNITS, DETECT):
+            raise ValueError(f"the unit is one of {', '.join(UNITS)}, or {DETECT}")
         return unit
 
 
 class Time(_Strict):
-    """The column that holds the time, and its unit."""
+    """The column that holds the time, and its unit; dates have none."""
 
     column: str
-    unit: Literal["s", "ms", "us", "ns"] = "s"
-
-    @property
-    def seconds(self) -> float:
-        return {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[self.unit]
+    unit: Literal["s", "ms", "us", "ns", "detect"] = "s"
 
 
 class Name(_Strict):
@@ -91,6 +88,15 @@ class SensorLayout(_Strict):
     def _consistent(self) -> SensorLayout:
         if (self.time is None) == (self.rate is None):
             raise ValueError("give either rate or time")
+        channels = set(self.channels)
+        for sensor, axes in (("acc", set(CHANNELS[:3])), ("gyro", set(CHANNELS[3:]))):
+            units = {channel.unit for key, channel in self.channels.items() if key in axes}
+            if DETECT in units and (units != {DETECT} or not axes <= channels):
+                raise ValueError(
+                    f"unit {DETECT} is for all of {sensor}_x, {sensor}_y and {sensor}_z, or for none"
+                )
+        if any(c.unit == DETECT and key not in CHANNELS for key, c in self.channels.items()):
+            raise ValueError(f"unit {DETECT} is for {', '.join(CHANNELS)} alone")
         if (self.label is None) != (not self.labels):
             raise ValueError("label and labels (the declared vocabulary) go together")
         for key, name in (("person", self.person), ("label", self.label)):

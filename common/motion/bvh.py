@@ -8,7 +8,7 @@ import tempfile
 import warnings
 import zlib
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import pybvh
@@ -17,22 +17,15 @@ from pybvh.bvhnode import BvhEndSite, BvhJoint, BvhNode, BvhRoot
 from scipy.spatial.transform import Rotation
 
 from common.errors import InputError
-from common.motion.clock import resample
-from common.motion.conventions import missing_joints, to_joints
-from common.motion.kinematics import CHILDREN, bone_lengths, joint_rotations, place, project_bones
+from common.motion.conventions import convention, missing_joints, to_joints
+from common.motion.intake import HUGE, Motion, check_clock, check_numbers, leading_t_pose, settle
+from common.motion.joint_map import WAY_OUT, JointMap
+from common.motion.kinematics import CHILDREN, joint_rotations
 from common.motion.skeleton import FRAME_RATE, JOINT_NAMES, JOINTS, PARENTS
 
 Floats = NDArray[np.float64]
 
 SUFFIXES: Final = (".bvh", ".bvh.gz")
-UNITS: Final = {"m": 1.0, "CMU (1/0.45 inch)": 0.0254 / 0.45, "inch": 0.0254, "cm": 0.01, "mm": 0.001}
-"""Metres in one length unit of a file."""
-
-_LEG_SHARE: Final = 0.245 + 0.246  # thigh and shank of stature (Drillis and Contini 1964)
-_STATURE: Final = (0.5, 1.70, 2.6)  # lowest, typical and highest stature, metres
-_LOWEST_RATE: Final = 5.0
-_HUGE: Final = 1e7  # ten kilometres in millimetres
-_UPRIGHT: Final = 0.9  # mean cosine from which a clip counts as upright along an axis
 _END_SITES: Final = {
     "head": (0.0, 0.18, 0.0),
     "left_foot": (0.0, 0.0, 0.06),
@@ -40,52 +33,36 @@ _END_SITES: Final = {
     "left_wrist": (0.09, 0.0, 0.0),
     "right_wrist": (-0.09, 0.0, 0.0),
 }
+_NAMES: Final = re.compile(
+    r"^(?P<kind>[ \t]*(?:ROOT|JOINT)[ \t]+)(?P<name>\S[^{\n]*?)(?P<end>[ \t]*\{?[ \t]*)$", re.MULTILINE
+)
 _HEADER_BYTES: Final = 1 << 16
 _JOINT_LINES: Final = re.compile(r"OFFSET(?P<offset>[^\n]*)\n\s*CHANNELS\s+\d+(?P<channels>[^\n]*)")
 
 
-class BvhMotion(NamedTuple):
-    """What a BVH file holds: `joints` float32 `[frames, 22, 3]`, metres at 20 fps, and where it came from."""
-
-    joints: NDArray[np.float32]
-    names: tuple[str, ...]
-    unit: str
-    source_rate: float
-
-
-def read_bvh(path: Path) -> BvhMotion:
+def read_bvh(path: Path, joint_map: JointMap | None = None) -> Motion:
     """Read `path` (.bvh or .bvh.gz) as our 22 joints on the floor, at the origin, facing +Z in frame 0.
 
-    - Joints: by name, from the first complete table of `common.motion.conventions`.
-    - Up: the signed axis along which the clip stands upright throughout (mean cosine of
-      feet -> neck above 0.9), or else the one nearest to feet -> neck at rest.
-    - Unit: of metres, CMU units, inches, centimetres and millimetres, the one that
-      puts stature = (thigh + shank) / 0.491 nearest to 1.70 m on a log scale; outside
-      0.5 .. 2.6 m none fits.
-    - Rate: anti-aliased resampling to 20 fps (`common.motion.clock`), then the bones'
-      own lengths again. Position channels of joints other than the root count as
-      constant offsets (their median).
-    - Leading frames in the rest pose (every joint below the root exactly unturned) are
-      the converter's, not the person's, and left out.
+    - Joints: by `joint_map`, or by name from the first complete table of
+      `common.motion.conventions`.
+    - Up, unit and rate: `common.motion.intake.settle`, at rest as in the rest pose. Position
+      channels of joints other than the root count as constant offsets (their median).
+    - Leading frames in the rest pose (every joint below the root exactly unturned), or one
+      in a T-pose from which the body jumps, are the converter's, not the person's, and left out.
 
     Raises InputError on a file that cannot be read, has no or non-finite frames, or
     joints that cannot be mapped.
     """
     skeleton = _parse(path)
     source_rate = 1.0 / skeleton.frame_time if skeleton.frame_time > 0 else 0.0
-    if skeleton.frame_count < 2 or not source_rate >= _LOWEST_RATE:
-        raise InputError(
-            f"{path}: {skeleton.frame_count} frames at {source_rate:.3g} fps are no motion; "
-            f"at least 2 frames at {_LOWEST_RATE:g} fps are needed"
-        )
-    joints, up = _mapped(path, skeleton)
-    joints = joints[_leading_rest_frames(skeleton) :] @ _to_y_up(up)
-    unit = _unit(path, joints)
-    joints *= UNITS[unit]
-    lengths = bone_lengths(joints)
-    times = np.arange(len(joints)) / source_rate
-    smooth = project_bones(resample(times, joints, FRAME_RATE), lengths, rigid=False)
-    return BvhMotion(place(smooth).astype(np.float32), tuple(skeleton.joint_names), unit, source_rate)
+    check_clock(path, skeleton.frame_count, source_rate)
+    names = [node.name for node in skeleton.nodes]
+    joints, rest, convention = _mapped(path, skeleton, names, joint_map)
+    joints = joints[_leading_rest_frames(skeleton) :]
+    joints = joints[leading_t_pose(joints) :]
+    up = rest[12] - (rest[7] + rest[8]) / 2
+    own = tuple(skeleton.joint_names)
+    return settle(path, joints, source_rate, up=up, skeleton=convention, names=own)
 
 
 def joint_names(path: Path) -> tuple[str, ...]:
@@ -97,12 +74,10 @@ def joint_names(path: Path) -> tuple[str, ...]:
                 header += piece
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as a BVH file ({_first_line(error)})") from None
-    names = re.findall(
-        r"^\s*(?:ROOT|JOINT)[ \t]+(\S.*?)\s*$", _text(header).partition("MOTION")[0], re.MULTILINE
-    )
+    names = tuple(match["name"] for match in _NAMES.finditer(_text(header).partition("MOTION")[0]))
     if not names:
         raise InputError(f"{path}: not a BVH file (no ROOT joint)")
-    return tuple(names)
+    return names
 
 
 def write_bvh(path: Path, joints: ArrayLike, rate: float = FRAME_RATE) -> None:
@@ -130,67 +105,42 @@ def _parse(path: Path) -> pybvh.Bvh:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's "input contained no data": the check below says it
             plain = Path(folder) / "motion.bvh"
-            plain.write_text(_rotations_only(text), encoding="utf-8")
+            plain.write_text(_rotations_only(_NAMES.sub(_one_word, text)), encoding="utf-8")
             skeleton = pybvh.read_bvh_file(plain, world_up="+y")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:  # a corrupt file breaks pybvh in many ways, none of which names the file
         raise InputError(f"{path}: not a readable BVH file ({_first_line(error)})") from None
-    good = (np.abs(skeleton.root_pos) < _HUGE).all(axis=1)  # NaN compares false
-    good &= (np.abs(skeleton.joint_angles) < _HUGE).all(axis=(1, 2))
-    if not good.all():
-        raise InputError(f"{path}: frame {int(np.argmin(good)) + 1} holds NaN, infinity or an absurd value")
-    if not all((np.abs(node.offset) < _HUGE).all() for node in skeleton.nodes):
+    angles = skeleton.joint_angles.reshape(len(skeleton.root_pos), -1)
+    check_numbers(path, np.concatenate([skeleton.root_pos, angles], axis=1))
+    if not all((np.abs(node.offset) < HUGE).all() for node in skeleton.nodes):
         raise InputError(f"{path}: an OFFSET is NaN, infinite or absurd")
     return skeleton
 
 
-def _mapped(path: Path, skeleton: pybvh.Bvh) -> tuple[Floats, Floats]:
-    """Our joints in the file's axes and unit, and the file's up axis (a signed unit vector)."""
-    names = [node.name for node in skeleton.nodes]
-    missing = missing_joints(names)
-    if missing:
+def _mapped(
+    path: Path, skeleton: pybvh.Bvh, names: list[str], joint_map: JointMap | None
+) -> tuple[Floats, Floats, str]:
+    """Our joints in the file's axes and unit, those of its rest pose, and the convention they follow."""
+    moving = skeleton.node_positions()
+    still = skeleton.rest_pose_positions()[None]
+    if joint_map is not None:
+        joints = joint_map.place(path, names, moving)
+        return joints, joint_map.place(path, names, still)[0], joint_map.path.name
+    table = convention(names)
+    if table is None:
+        missing = missing_joints(names)
         raise InputError(
-            f"{path}: no joint for {', '.join(missing[:3])} among {', '.join(skeleton.joint_names[:6])}; "
-            "name the joints as CMU, Mixamo, SMPL, Xsens or fedmotion do"
+            f"{path}: no joint for {', '.join(missing[:3])} among {', '.join(skeleton.joint_names[:6])};"
+            f" {WAY_OUT}"
         )
-    joints = to_joints(names, skeleton.node_positions())
-    rest = to_joints(names, skeleton.rest_pose_positions()[None])
-    neck_from_feet = joints[:, 12] - (joints[:, 7] + joints[:, 8]) / 2
-    upright = neck_from_feet / np.maximum(np.linalg.norm(neck_from_feet, axis=1, keepdims=True), 1e-9)
-    mean = upright.mean(axis=0)
-    upright_throughout = np.abs(mean).max() > _UPRIGHT
-    axis = mean if upright_throughout else rest[0, 12] - (rest[0, 7] + rest[0, 8]) / 2
-    strongest = int(np.argmax(np.abs(axis)))
-    return joints, np.sign(axis[strongest]) * np.eye(3)[strongest]
+    return to_joints(names, moving), to_joints(names, still)[0], table
 
 
 def _leading_rest_frames(skeleton: pybvh.Bvh) -> int:
     moving = np.abs(skeleton.joint_angles[:, 1:]).max(axis=(1, 2), initial=0.0) > 1e-6
     first = int(np.argmax(moving))
     return first if moving.any() and skeleton.frame_count - first >= 2 else 0
-
-
-def _to_y_up(up: Floats) -> Floats:
-    """Matrix M so that `positions @ M` has `up` along +Y: the shortest turn, no mirror."""
-    if up[1] == 0:
-        y = np.array([0.0, 1.0, 0.0])
-        third = np.cross(up, y)
-        return np.asarray(np.stack([up, y, third], axis=1) @ np.stack([y, -up, third]), np.float64)
-    return np.diag(np.array([1.0, up[1], up[1]]))
-
-
-def _unit(path: Path, joints: Floats) -> str:
-    lengths = bone_lengths(joints)
-    stature = lengths[[4, 5, 7, 8]].sum() / 2 / _LEG_SHARE
-    lowest, typical, highest = _STATURE
-    name = min(UNITS, key=lambda unit: abs(np.log(max(stature, 1e-12) * UNITS[unit] / typical)))
-    if not lowest <= stature * UNITS[name] <= highest:
-        raise InputError(
-            f"{path}: legs of {stature * _LEG_SHARE:.3g} units fit a person in no known length unit; scale "
-            f"the file to metres (a stature of {lowest:g} to {highest:g} m)"
-        )
-    return name
 
 
 def _rotations_only(text: str) -> str:
@@ -212,6 +162,11 @@ def _rotations_only(text: str) -> str:
     rows = "\n".join(" ".join(map(repr, row)) for row in values[:, keep].tolist())
     folded = iter(blocks)
     return f"{_JOINT_LINES.sub(lambda _: next(folded), header)}{mark}\n{lines[0]}\n{lines[1]}\n{rows}\n"
+
+
+def _one_word(match: re.Match[str]) -> str:
+    """A joint's line with spaces in its name replaced; pybvh ends a name at the first."""
+    return f"{match['kind']}{'_'.join(match['name'].split())}{match['end']}"
 
 
 def _folded_offset(offset: Floats, channels: list[str], flags: list[bool], median: Floats) -> Floats:

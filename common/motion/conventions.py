@@ -50,6 +50,18 @@ _LEG: Final = {
     "foot": "{side}toebase|{side}toe|endsite{side}foot",
 }  # fmt: skip
 _ARM: Final = {"shoulder": "{side}arm", "elbow": "{side}forearm", "wrist": "{side}hand|endsite{side}forearm"}
+_TRUNK: Final[dict[str, str | Source]] = {"pelvis": "hips", "neck": "neck|neck1", "head": "head|endsiteneck"}
+_TWO_SPINES: Final[dict[str, str | Source]] = {
+    "spine1": "spine",
+    "spine2": Source(("spine",), ("spine1",), 0.5),
+    "spine3": "spine1",
+}
+_DAZ_SIDE: Final = {
+    "hip": "{s}thighbend|{s}thigh", "knee": "{s}shin", "ankle": "{s}foot",
+    "foot": "{s}toe|{s}metatarsals|endsite{s}foot", "collar": "{s}collar",
+    "shoulder": "{s}shldrbend|{s}shldr", "elbow": "{s}forearmbend|{s}forearm",
+    "wrist": "{s}hand|endsite{s}forearm",
+}  # fmt: skip
 
 CONVENTIONS: Final[dict[str, dict[str, Source]]] = {
     "fedmotion": {name: Source((simple_name(name),)) for name in JOINT_NAMES},
@@ -57,15 +69,22 @@ CONVENTIONS: Final[dict[str, dict[str, Source]]] = {
         {n: n for n in ("pelvis", "spine1", "spine2", "spine3", "neck", "head")},
         {n: "{s}" + n for n in ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")},
     ),
+    "SMPL, as simulators name it": _table(
+        {"pelvis": "pelvis", "spine1": "torso", "spine2": "spine", "spine3": "chest", "neck": "neck",
+         "head": "head"},
+        {"hip": "{s}hip", "knee": "{s}knee", "ankle": "{s}ankle", "foot": "{s}toe", "collar": "{s}thorax",
+         "shoulder": "{s}shoulder", "elbow": "{s}elbow", "wrist": "{s}wrist"},
+    ),
     "CMU": _table(
-        {"pelvis": "hips", "spine1": "spine", "spine2": Source(("spine",), ("spine1",), 0.5),
-         "spine3": "spine1", "neck": "neck1", "head": "head"},
+        {"pelvis": "hips", **_TWO_SPINES, "neck": "neck1", "head": "head"},
         {**_LEG, **_ARM, "collar": Source(("spine1",), ("{side}arm",), 0.4)},
     ),
     "Mixamo": _table(
-        {"pelvis": "hips", "spine1": "spine", "spine2": "spine1", "spine3": "spine2",
-         "neck": "neck", "head": "head|endsiteneck"},
+        {**_TRUNK, "spine1": "spine", "spine2": "spine1", "spine3": "spine3|spine2"},
         {**_LEG, **_ARM, "collar": "{side}shoulder"},
+    ),
+    "MotionBuilder, two spine joints": _table(
+        {**_TRUNK, **_TWO_SPINES}, {**_LEG, **_ARM, "collar": "{side}shoulder"}
     ),
     "Xsens": _table(
         {"pelvis": "hips", "spine1": "chest", "spine2": "chest2", "spine3": "chest4|chest3",
@@ -74,8 +93,51 @@ CONVENTIONS: Final[dict[str, dict[str, Source]]] = {
          "foot": "{side}toe|endsite{side}ankle", "collar": "{side}collar",
          "shoulder": "{side}shoulder", "elbow": "{side}elbow", "wrist": "{side}wrist|endsite{side}elbow"},
     ),
+    "DAZ Genesis": _table(
+        {"pelvis": "pelvis|hip", "spine1": "abdomenlower|abdomen", "spine2": "abdomenupper|abdomen2",
+         "spine3": "chestlower|chest", "neck": "necklower|neck", "head": "head|endsiteneck"},
+        _DAZ_SIDE,
+    ),
+    "DAZ and Poser": _table(
+        {"pelvis": "hip", "spine1": "abdomen", "spine2": Source(("abdomen",), ("chest",), 0.5),
+         "spine3": "chest", "neck": "neck", "head": "head|endsiteneck"},
+        _DAZ_SIDE,
+    ),
+    "3ds Max Biped": _table(
+        {"pelvis": "pelvis", "spine1": "spine", "spine2": Source(("spine",), ("spine2", "spine1"), 0.5),
+         "spine3": "spine2|spine1", "neck": "neck", "head": "head|endsiteneck"},
+        {"hip": "{s}thigh", "knee": "{s}calf", "ankle": "{s}foot", "foot": "{s}toe0|endsite{s}foot",
+         "collar": "{s}clavicle", "shoulder": "{s}upperarm", "elbow": "{s}forearm",
+         "wrist": "{s}hand|endsite{s}forearm"},
+    ),
+    "Unreal": _table(
+        {"pelvis": "pelvis", "spine1": "spine01", "spine2": "spine02", "spine3": "spine05|spine03",
+         "neck": "neck01", "head": "head"},
+        {"hip": "thigh{s}", "knee": "calf{s}", "ankle": "foot{s}", "foot": "ball{s}|endsitefoot{s}",
+         "collar": "clavicle{s}", "shoulder": "upperarm{s}", "elbow": "lowerarm{s}", "wrist": "hand{s}"},
+    ),
+    "Unity": _table(
+        {"pelvis": "hips", "spine1": "spine", "spine2": Source(("spine",), ("chest",), 0.5),
+         "spine3": "upperchest|chest", "neck": "neck", "head": "head|endsiteneck"},
+        {name: f"{{side}}{bone}|{bone}{{s}}{extra}" for name, bone, extra in (
+            ("hip", "upperleg", ""), ("knee", "lowerleg", ""), ("ankle", "foot", ""),
+            ("foot", "toes", "|endsite{side}foot|endsitefoot{s}"), ("collar", "shoulder", ""),
+            ("shoulder", "upperarm", ""), ("elbow", "lowerarm", ""), ("wrist", "hand", ""),
+        )},
+    ),
 }  # fmt: skip
 """Convention -> our joint name -> where it lies; in this order, the first that is complete counts."""
+
+
+def convention(names: Collection[str]) -> str | None:
+    """The first convention that is complete among `names`; None where none is."""
+    simple = {simple_name(name) for name in names}
+    complete = (
+        name
+        for name, table in CONVENTIONS.items()
+        if all(_present(source, simple) for source in table.values())
+    )
+    return next(complete, None)
 
 
 def missing_joints(names: Collection[str]) -> list[str]:
@@ -93,10 +155,11 @@ def to_joints(names: Collection[str], positions: NDArray[np.float64]) -> NDArray
     places: dict[str, int] = {}
     for index, name in enumerate(names):
         places.setdefault(simple_name(name), index)
-    for table in CONVENTIONS.values():
-        if all(_present(source, places) for source in table.values()):
-            return np.stack([_place(table[name], places, positions) for name in JOINT_NAMES], axis=1)
-    raise KeyError(missing_joints(names)[0])
+    found = convention(names)
+    if found is None:
+        raise KeyError(missing_joints(names)[0])
+    table = CONVENTIONS[found]
+    return np.stack([_place(table[name], places, positions) for name in JOINT_NAMES], axis=1)
 
 
 def _present(source: Source, names: Collection[str]) -> bool:

@@ -38,7 +38,8 @@ class Recording:
     `samples` is `[frames, 22, 3]` metres at 20 fps for skeletons, or
     `[frames, channels]` in physical units at the modality's rate for sensors.
     `label` is None where the data set does not say; `captions` are sentences in plain
-    language, each of which describes the whole motion.
+    language, each of which describes the whole motion. Recordings of a person with the same
+    `record` (a motion and its mirror) are one unit of a record-level run; empty: the name.
     """
 
     person: str
@@ -46,3 +47,4 @@ class Recording:
     label: str | None
     samples: Array
     captions: tuple[str, ...] = ()
+    record: str = ""

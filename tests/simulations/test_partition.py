@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from client.datasets import Findings
 from common.errors import InputError
 from common.motion.recording import SKELETON, Modality, Recording
 from simulations.config import Simulation
@@ -20,6 +21,8 @@ class Register:
     labels: tuple[str, ...] = ()
     origin = "register"
     skipped: list[str] = []  # noqa: RUF012
+    findings = Findings()
+    unknown_people: str | None = None
 
     def __init__(self, wards: dict[str, str]) -> None:
         self._wards = wards

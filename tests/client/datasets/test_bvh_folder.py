@@ -158,7 +158,7 @@ def test_a_faulty_pattern_is_named(folder: Path, pattern: str, message: str) -> 
 def test_missing_and_empty_folders_say_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist; give a folder"):
         open_data_set(tmp_path / "nowhere", DataOptions())
-    with pytest.raises(InputError, match="no BVH file and no known sensor CSV"):
+    with pytest.raises(InputError, match=r"no motion file .* and no known sensor table"):
         open_data_set(tmp_path, DataOptions())
 
 

@@ -1,0 +1,78 @@
+"""Motions of one data set written in another format, with a manifest of who is who."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from client.datasets import DataSet
+from client.datasets.manifest import CAPTION_COLUMN, CAPTION_MARK, RECORD_COLUMN, USUAL_NAME
+from common.errors import InputError
+from common.motion.export import FORMATS, write_motions
+from common.motion.recording import Recording
+
+_COLUMNS: Final = ("file", "person", "label", CAPTION_COLUMN, RECORD_COLUMN, "source")
+
+
+def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
+    """Write every recording of `data` to `out` as `format`, and manifest.csv beside them; a summary.
+
+    A file is named after its person and a number; the manifest has the exact names, the labels,
+    the captions and the recording's own name. Raises InputError where `out` is not empty, the
+    format does not fit, or the data do not say who is who.
+    """
+    kind = data.modality.kind
+    if format not in FORMATS[kind]:
+        raise InputError(f"--to {format}: {kind} motions are written as {' or '.join(FORMATS[kind])}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: is there already and not an empty folder; choose another --out")
+    known = data.unknown_people is None
+    numbers: Counter[str] = Counter()
+    rows: list[dict[str, str]] = []
+    for recording in data.recordings(data.people()):
+        stem = _stem(recording.person)
+        numbers[stem] += 1
+        name = f"{stem}_{numbers[stem]:05d}"
+        paths = write_motions([recording.samples], out, format, [name], data.modality)
+        rows.append(_row(paths[0], out, recording, known))
+    if not rows:
+        raise InputError(f"{data.origin}: no motion that can be used; see fedmotion data inspect --files")
+    optional = ("label", CAPTION_COLUMN, RECORD_COLUMN)
+    absent = {name for name in optional if not any(row[name] for row in rows)}
+    _write_manifest(out / USUAL_NAME, [name for name in _COLUMNS if name not in absent], rows)
+    people = len({row["person"] for row in rows}) if known else 0
+    return {
+        "format": format,
+        "out": str(out),
+        "motions": len(rows),
+        "people": people,
+        "skipped": data.skipped,
+    }
+
+
+def _stem(person: str) -> str:
+    """`person` as a part of a file name in which the first `_` ends it."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", person).strip(".-") or "person"
+
+
+def _row(path: Path, out: Path, recording: Recording, known: bool) -> dict[str, str]:
+    return {
+        "file": path.relative_to(out).as_posix(),
+        "person": recording.person if known else "",
+        "label": recording.label or "",
+        CAPTION_COLUMN: CAPTION_MARK.join(
+            sentence.replace(CAPTION_MARK, " ") for sentence in recording.captions
+        ),
+        RECORD_COLUMN: recording.record,
+        "source": recording.name,
+    }
+
+
+def _write_manifest(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
