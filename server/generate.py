@@ -113,7 +113,7 @@ def draw(
     generator: Generator, count: int, label: str | None, seed: int, warning: str | None = None
 ) -> Samples:
     """Draw `count` motions; skeletons get constant bone lengths (post-processing)."""
-    drawn, labels = generator.sample(count, label, seed, stochastic=True)
+    drawn, labels = generator.sample(count, label, seed)
     motions = drawn.numpy().astype(np.float32)
     modality = generator.codec.modality
     if modality.kind == "skeleton":
