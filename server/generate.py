@@ -129,7 +129,7 @@ def draw(
     raw: bool = False,
 ) -> Samples:
     """Draw `count` motions; joints are post-processed unless `raw`."""
-    drawn, labels = generator.sample(count, label, seed, stochastic=True)
+    drawn, labels = generator.sample(count, label, seed)
     motions = drawn.numpy().astype(np.float32)
     modality = generator.codec.modality
     if modality.kind == "skeleton" and not raw:

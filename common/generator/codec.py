@@ -49,6 +49,11 @@ class Codec(ABC):
         """Numbers in one frame of a latent."""
         return self.latent // self.frames
 
+    @property
+    def feature_units(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and unit `[67]` each, where a latent frame is a frame of features less mean, over unit."""
+        return None
+
     def latent_lengths(self, lengths: Tensor) -> Tensor:
         """How many latent frames hold motion, int64, where so many frames of a window do."""
         return torch.ones_like(lengths)

@@ -46,6 +46,11 @@ class Condition(NamedTuple):
             self.lengths[..., None].expand(alike),
         )
 
+    def flat(self) -> Self:
+        """The same conditions on one axis."""
+        text = self.text.reshape(self.labels.numel(), self.text.shape[-1])
+        return type(self)(self.labels.reshape(-1), text, self.lengths.reshape(-1))
+
     def at(self, rows: Tensor) -> Self:
         """The conditions at `rows` of the first axis."""
         return type(self)(*(part[rows] for part in self))

@@ -9,7 +9,7 @@ import pytest
 
 from common.accounting import LARGEST_EPSILON, epsilon
 from common.errors import InputError
-from common.generator.denoisers import ResidualMLP
+from common.generator.denoisers.mlp import ResidualMLP
 from common.methods.dp_sgd import DPSGD
 from common.motion.population import ACTIONS
 from common.query import PrivacyEvent
@@ -52,7 +52,7 @@ def test_the_advice_is_honest_about_few_people() -> None:
 
 def test_the_model_that_plan_speaks_of_is_the_demos() -> None:
     config = read_config("demo", {})
-    denoiser = ResidualMLP(latent=config.latent, labels=len(ACTIONS), width=DPSGD.width, depth=DPSGD.depth)
+    denoiser = ResidualMLP(channels=config.latent, labels=len(ACTIONS), width=DPSGD.width, depth=DPSGD.depth)
     assert config.options == {} and Layout.of(denoiser.init(0)).dimension == MODEL
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.generator.denoisers import ResidualMLP
+from common.generator.denoisers.mlp import ResidualMLP
 from common.generator.generator import UNLABELLED, Generator
 from common.generator.motion_codec import MotionCodec
+from common.generator.samplers import Sampler
 from common.generator.sensor_codec import SensorCodec
 from common.motion.population import ACTIONS
 from common.motion.recording import Modality
@@ -16,7 +17,7 @@ from common.motion.recording import Modality
 
 @pytest.fixture(scope="module")
 def generator(codec: MotionCodec) -> Generator:
-    denoiser = ResidualMLP(latent=codec.latent, labels=len(codec.labels), width=8, depth=1)
+    denoiser = ResidualMLP(channels=codec.latent, labels=len(codec.labels), width=8, depth=1)
     random = torch.Generator().manual_seed(2)
     parameters = {n: v + 0.02 * torch.randn(v.shape, generator=random) for n, v in denoiser.init(0).items()}
     return Generator(codec, denoiser, parameters, codec.label_prior())
@@ -40,7 +41,7 @@ def test_the_seed_decides(generator: Generator) -> None:
 
 
 def test_labels_come_in_the_shares_of_the_prior(generator: Generator) -> None:
-    _, labels = generator.sample(200, seed=0, steps=2)
+    _, labels = generator.sample(200, seed=0, sampler=Sampler(steps=2))
     for share, name in zip(generator.label_prior.tolist(), generator.codec.labels, strict=False):
         assert abs(labels.count(name) - 200 * share) <= 1.01
     assert UNLABELLED not in labels
@@ -54,15 +55,15 @@ def test_unknown_label_and_empty_order_are_refused(generator: Generator) -> None
 
 
 @pytest.mark.parametrize("label", [*ACTIONS, "climb"])
-def test_every_label_can_be_drawn_stochastic_and_guided(generator: Generator, label: str) -> None:
-    joints, _ = generator.sample(3, label, seed=0, stochastic=True, guidance=1.0)
+def test_every_label_can_be_drawn_guided(generator: Generator, label: str) -> None:
+    joints, _ = generator.sample(3, label, seed=0, guidance=1.0)
     assert joints.isfinite().all()
 
 
 def test_sensors_without_labels() -> None:
     watch = Modality(kind="sensor", rate=50.0, window=64, channels=("acc_x", "acc_y"))
     codec = SensorCodec(watch, ())
-    denoiser = ResidualMLP(latent=codec.latent, labels=0, width=4, depth=0)
+    denoiser = ResidualMLP(channels=codec.latent, labels=0, width=4, depth=0)
     windows, labels = Generator(codec, denoiser, denoiser.init(0), codec.label_prior()).sample(4)
     assert windows.shape == (4, 64, 2)
     assert labels == [UNLABELLED] * 4

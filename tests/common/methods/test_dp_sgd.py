@@ -11,6 +11,7 @@ from torch import Tensor
 from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.condition import Condition
+from common.generator.samplers import Sampler
 from common.generator.sensor_codec import SensorCodec
 from common.method import GradientMethod, PublicState, UserBatch
 from common.methods import NAMES, build, options_of
@@ -130,7 +131,7 @@ def test_training_finds_the_data_of_each_label() -> None:
     method = _method(total_rounds=120, learning_rate=0.03)
     generator = method.generator(_train(method, users, 120))
     for name, mean in (("a", 1.5), ("b", -1.5)):
-        windows, _ = generator.sample(400, name, seed=1)
+        windows, _ = generator.sample(400, name, seed=1, sampler=Sampler(name="heun"))
         drawn = CODEC.encode(windows, torch.zeros(400, dtype=torch.int64))
         assert float(drawn.mean()) == pytest.approx(mean, abs=0.15)
         assert float(drawn.std(dim=0).mean()) == pytest.approx(0.5, abs=0.15)
