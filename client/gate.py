@@ -29,8 +29,9 @@ from client.speed import Speed
 from client.users import Users
 from client.withdrawal import Tombstones
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
+from common.generator.assets import Assets
 from common.generator.codec import Codec
-from common.generator.generator import load_codec
+from common.generator.condition import Condition
 from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
 from common.methods import build
 from common.noise import PersonRandom, Source
@@ -235,10 +236,11 @@ class LocalGate:
 def _open(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> _Open:
     """Build what the plan names from the site's own code; raises Refusal(MALFORMED) if it does not fit."""
     try:
-        codec = load_codec(arrays, plan.codec)
+        assets = Assets.from_arrays(arrays, plan.codec)
+        codec = assets.codec
         if codec.labels != plan.labels or not 1 <= codec.latent <= _MOST_LATENT:
             raise ValueError("the codec has other labels, or no latent of a usable length")
-        method = build(plan.method, plan.options, codec)
+        method = build(plan.method, plan.options, assets)
         dimension = plan.dimension_of(method.dimension)
     except _UNFIT as error:
         raise Refusal(RefusalCode.MALFORMED, f"the plan's method or codec does not build: {error}") from None
@@ -259,10 +261,12 @@ def _chosen(plan: Plan, method: GradientMethod, codec: Codec, speed: Speed) -> _
     step = Step(method, Layout.of(parameters), plan.loss_weight)
 
     def probe(units: int) -> Examples:
+        place = (units, method.motions)
+        labels = torch.randint(len(plan.labels) + 1, place, generator=random)
         batch = UserBatch(
-            latents=torch.randn(units, method.motions, codec.latent, generator=random),
-            labels=torch.randint(len(plan.labels) + 1, (units, method.motions), generator=random),
-            mask=torch.ones(units, method.motions, dtype=torch.bool),
+            latents=torch.randn(*place, codec.latent, generator=random),
+            condition=Condition.of(labels, codec.frames),
+            mask=torch.ones(place, dtype=torch.bool),
         )
         return _placed(
             method.examples(batch, PersonRandom(bytes(32), [str(u) for u in range(units)])), speed.device

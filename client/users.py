@@ -17,9 +17,10 @@ from client.datasets import DataSet
 from client.exactness import unmoved
 from client.withdrawal import Tombstones
 from common.generator.codec import Codec
+from common.generator.condition import Condition
 from common.method import UserBatch, UserRandom
 from common.motion.recording import Modality, Recording
-from common.motion.windows import windows
+from common.motion.windows import lengths, windows
 from common.query import Unit
 
 _CHUNK = 64
@@ -65,6 +66,7 @@ class Users:
         labels: list[str | None],
         modality: Modality,
         persons: Sequence[str] | None = None,
+        lengths: Sequence[int] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.persons = self.names if persons is None else tuple(persons)
@@ -74,26 +76,37 @@ class Users:
         self._starts = torch.tensor([*starts], dtype=torch.int64)
         self._raw = raw
         self._labels = labels
-        self._encoded: dict[str, tuple[Tensor, Tensor]] = {}
+        full = [modality.window] * len(labels)
+        self._lengths = torch.tensor(full if lengths is None else [*lengths], dtype=torch.int64)
+        self._encoded: dict[str, tuple[Tensor, Condition]] = {}
 
     @classmethod
     def gather(cls, recordings: Iterable[Recording], data: DataSet, unit: Unit) -> Users:
         """Group windows by unit: a person, or a record (one motion; for sensors one window)."""
-        owned: dict[str, list[tuple[np.ndarray, str | None]]] = {}
+        owned: dict[str, list[tuple[np.ndarray, str | None, int]]] = {}
         persons: dict[str, str] = {}
         for recording in recordings:
-            for number, window in enumerate(windows(recording.samples, data.modality)):
+            cut = windows(recording.samples, data.modality)
+            valid = lengths(len(recording.samples), data.modality)
+            for number, (window, length) in enumerate(zip(cut, valid, strict=True)):
                 name = recording.person
                 if unit == "record":
                     part = str(number) if data.modality.kind == "sensor" else ""
                     name = "\0".join((recording.person, recording.name, part))  # no two units share one
-                owned.setdefault(name, []).append((window, recording.label))
+                owned.setdefault(name, []).append((window, recording.label, length))
                 persons[name] = recording.person
         flat = [item for items in owned.values() for item in items]
         starts = np.cumsum([0, *(len(items) for items in owned.values())])
-        raw = torch.from_numpy(np.stack([window for window, _ in flat])) if flat else torch.empty(0)
-        labels = [label for _, label in flat]
-        return cls(tuple(owned), starts.tolist(), raw, labels, data.modality, [persons[n] for n in owned])
+        raw = torch.from_numpy(np.stack([window for window, _, _ in flat])) if flat else torch.empty(0)
+        return cls(
+            tuple(owned),
+            starts.tolist(),
+            raw,
+            [label for _, label, _ in flat],
+            data.modality,
+            [persons[name] for name in owned],
+            [length for _, _, length in flat],
+        )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -127,14 +140,15 @@ class Users:
             width = _width(codec, self._raw.shape[1:], label)
             for rows in torch.nonzero(labels == label)[:, 0].split(width):
                 latents[rows] = _encode(codec, self._raw[rows], label, width)
-        self._encoded = {key: (latents, labels)}
+        text = torch.zeros(len(labels), 0)
+        self._encoded = {key: (latents, Condition(labels, text, codec.latent_lengths(self._lengths)))}
 
     def batch(self, units: Sequence[int], motions: int, rng: UserRandom, key: str) -> UserBatch:
         """Up to `motions` windows of each unit, drawn without replacement from the unit's own randomness.
 
         Row u is the same whichever other units there are.
         """
-        latents, labels = self._encoded[key]
+        latents, condition = self._encoded[key]
         index = torch.tensor(units, dtype=torch.int64)
         start = self._starts[index]
         owned = self._starts[index + 1] - start
@@ -144,7 +158,7 @@ class Users:
         chosen = torch.argsort(ranks, dim=1, stable=True)[:, :motions]
         mask = torch.arange(motions) < owned[:, None]
         rows = torch.where(mask, start[:, None] + chosen, start[:, None])
-        return UserBatch(latents=latents[rows], labels=labels[rows], mask=mask)
+        return UserBatch(latents=latents[rows], condition=condition.at(rows), mask=mask)
 
 
 def _width(codec: Codec, shape: torch.Size, label: int) -> int:

@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from common.generator.condition import Condition
 from common.generator.generator import Generator
 from common.vector import Vector
 
@@ -45,13 +46,13 @@ def digest_arrays(arrays: Mapping[str, Tensor], prefix: str = "") -> str:
 class UserBatch:
     """Sequences of several users, at most M each, as the public codec encoded them.
 
-    `latents` is `[users, M, latent]`, `labels` `[users, M]` (indices into the declared
-    vocabulary), `mask` `[users, M]` is True where a sequence is present. A user has at
-    least one sequence; padding rows of a chunk have none and contribute nothing.
+    `latents` is `[users, M, latent]`, `condition` what each sequence shows, on `[users, M]`;
+    `mask` `[users, M]` is True where a sequence is present. A user has at least one sequence;
+    padding rows of a chunk have none and contribute nothing.
     """
 
     latents: Tensor
-    labels: Tensor
+    condition: Condition
     mask: Tensor
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """The checkpoint: all that a run needs to go on, and all that the generator is, in one signed file.
 
-`checkpoint.safetensors` holds the method's state and the codec's arrays; its header
+`checkpoint.safetensors` holds the method's state and the public assets; its header
 holds the plan. `checkpoint.sig` holds signatures of this file and of the one before:
 the signature is written first, so a crash between the two writes leaves a valid pair.
 """
@@ -18,7 +18,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from common.errors import InputError
-from common.generator.generator import Generator, load_codec
+from common.generator.assets import Assets, under
+from common.generator.generator import Generator
 from common.method import Method, PublicState
 from common.methods import build
 from common.query import Plan
@@ -33,21 +34,22 @@ KEY = Path("keys") / "coordinator.pem"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A plan, the codec's arrays and the state after `state.round` rounds."""
+    """A plan, the arrays of its public assets and the state after `state.round` rounds."""
 
     plan: Plan
-    codec_arrays: Mapping[str, Tensor]
+    assets: Mapping[str, Tensor]
     state: PublicState
 
     def method(self) -> Method:
-        return build(self.plan.method, self.plan.options, load_codec(self.codec_arrays, self.plan.codec))
+        assets = Assets.from_arrays(self.assets, self.plan.codec)
+        return build(self.plan.method, self.plan.options, assets)
 
     def generator(self) -> Generator:
         return self.method().generator(self.state)
 
     def save(self, folder: Path, key: Ed25519PrivateKey) -> None:
         """Replace the checkpoint in `folder`, signed with `key`."""
-        arrays = {f"codec/{name}": tensor.clone() for name, tensor in self.codec_arrays.items()}
+        arrays = {f"assets/{name}": tensor.clone() for name, tensor in self.assets.items()}
         arrays |= {f"state/{name}": tensor.clone() for name, tensor in self.state.arrays.items()}
         # One key: safetensors writes several in an order that changes from file to file.
         metadata = {_HEADER: json.dumps([self.state.round, self.plan.to_json()])}
@@ -84,12 +86,8 @@ class Checkpoint:
             round, plan = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_HEADER])
             return cls(
                 plan=Plan.from_json(plan),
-                codec_arrays=_under("codec/", arrays),
-                state=PublicState(round, _under("state/", arrays)),
+                assets=under("assets/", arrays),
+                state=PublicState(round, under("state/", arrays)),
             )
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} does not load: {error}") from None
-
-
-def _under(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in arrays.items() if name.startswith(prefix)}

@@ -135,7 +135,7 @@ class _Rounds:
                 return f"no site answered round {round}"
             gradient, loss = plan.split(total.mean(plan, self._source, round))
             state = self._method.update(self.checkpoint.state, gradient)
-            self.checkpoint = Checkpoint(plan, self.checkpoint.codec_arrays, state)
+            self.checkpoint = Checkpoint(plan, self.checkpoint.assets, state)
             row = metrics_row(plan, round, len(total.sites), claim)
             append_row(self._folder / METRICS, row if loss is None else {**row, "loss": loss})
             self.checkpoint.save(self._folder, self._key)
@@ -226,7 +226,7 @@ def _enrol(
     exchange = Exchange(grid, "query.plan", settings.patience, "plan")
     accepted: dict[str, tuple[int, Acceptance]] = {}
     refusals: Counter[RefusalCode] = Counter()
-    content = encode_plan(plan, checkpoint.codec_arrays)
+    content = encode_plan(plan, checkpoint.assets)
     for node, answer in exchange.answers(_nodes(grid, settings), lambda _: content):
         try:
             acceptance = decode_acceptance(answer())

@@ -16,6 +16,7 @@ from client.site import BudgetTable, DataTable, ShareTable, SiteFile, SpeedTable
 from client.users import Users
 from common.accounting import calibrate, epsilon
 from common.errors import InputError
+from common.generator.assets import Assets
 from common.generator.codec import Codec
 from common.generator.motion_codec import fit_motion_codec
 from common.generator.sensor_codec import SensorCodec
@@ -126,10 +127,10 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
             " it must be at most the number of sites"
         )
     units = declared_units(config, data)
-    codec = _codec(config, data, public)
+    assets = Assets(_codec(config, data, public))
     seed = str(config.seed) if config.test_mode else None
     key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY, seed)
-    plan = replace(make_plan(config, codec, units), coordinator_key=public_name(key))
+    plan = replace(make_plan(config, assets, units), coordinator_key=public_name(key))
     with writing(folder):
         for part in ("sites", "ledgers", "samples"):
             (folder / part).mkdir(exist_ok=True)
@@ -137,8 +138,8 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
         _write_site(folder, site, config, plan, units)
     test_seed = config.seed if config.test_mode else None
     Settings(sites=len(deals), patience=_PATIENCE, test_seed=test_seed, leash=LOCK).write(folder)
-    method = build(plan.method, plan.options, codec)
-    Checkpoint(plan, codec.arrays(), method.init(config.seed)).save(folder, key)
+    method = build(plan.method, plan.options, assets)
+    Checkpoint(plan, assets.arrays(), method.init(config.seed)).save(folder, key)
     return plan
 
 
@@ -154,10 +155,10 @@ def declared_units(config: Simulation, data: DataSet) -> int:
     return max(1, len(Users.gather(data.recordings(people), data, "record")))
 
 
-def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
+def make_plan(config: Simulation, assets: Assets, units: int) -> Plan:
     """The whole claim of the run: method, noise and rounds, from public facts alone."""
     options = {**config.options, "total_rounds": config.rounds}
-    method = build(config.method, options, codec)
+    method = build(config.method, options, assets)
     delta = min(1e-5, 1 / (10 * units)) if config.delta is None else config.delta
     if delta * units >= 1:
         raise InputError(f"delta {delta} is not below 1/{units}, one over the units: give a smaller --delta")
@@ -183,9 +184,9 @@ def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
         rounds=config.rounds,
         steps_per_round=config.steps_per_round,
         delta=delta,
-        arrays_digest=digest_arrays(codec.arrays()),
-        labels=codec.labels,
-        codec=codec.description(),
+        arrays_digest=digest_arrays(assets.arrays()),
+        labels=assets.codec.labels,
+        codec=assets.codec.description(),
         loss_weight=_LOSS_SHARE * config.clip_norm if config.loss_curve else 0.0,
         sites_per_person=config.sites_per_person,
     )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from client.users import Users
+from common.generator.assets import Assets
 from common.generator.codec import Codec, Description
 from common.generator.generator import Generator
 from common.method import GradientMethod, PublicState, UserBatch, UserRandom, digest_arrays
@@ -94,8 +95,8 @@ class Pushes(GradientMethod):
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gate build `pushes`: the one thing about it that is not real."""
-    monkeypatch.setattr("client.gate.load_codec", lambda *_: PushCodec())
-    monkeypatch.setattr("client.gate.build", lambda name, options, codec: Pushes(**options))
+    monkeypatch.setattr("common.generator.assets.Assets.from_arrays", lambda *_: Assets(PushCodec()))
+    monkeypatch.setattr("client.gate.build", lambda name, options, assets: Pushes(**options))
 
 
 def push_plan(dimension: int, **changes: Any) -> Plan:

@@ -15,6 +15,7 @@ from client.ledger import Budget, Ledger
 from client.policy import SitePolicy
 from client.speed import Engine, Speed
 from client.users import Users
+from common.generator.assets import Assets
 from common.generator.sensor_codec import SensorCodec
 from common.method import GradientMethod, PublicState, digest_arrays
 from common.methods import build
@@ -31,7 +32,7 @@ ENGINES = ("auto", "ghost", "vmap", "loop", "opacus")
 
 
 def method_of(plan: Plan) -> GradientMethod:
-    method = build(plan.method, plan.options, CODEC)
+    method = build(plan.method, plan.options, Assets(CODEC))
     assert isinstance(method, GradientMethod)
     return method
 
@@ -42,7 +43,7 @@ def make_plan(**changes: Any) -> Plan:
         run_id="run",
         method="dp_sgd",
         options=options,
-        dimension=build("dp_sgd", options, CODEC).dimension,
+        dimension=build("dp_sgd", options, Assets(CODEC)).dimension,
         clip_norm=0.5,
         noise_multiplier=2.0,
         sampling_rate=0.5,

@@ -20,6 +20,7 @@ from torch import Tensor
 from client.mechanism import SampledGaussian
 from client.users import Users
 from common.accounting import epsilon
+from common.generator.assets import Assets
 from common.method import UserBatch, UserRandom
 from common.methods import NAMES, build
 from common.noise import PersonRandom, Source
@@ -53,7 +54,7 @@ def test_no_method_escapes_the_laws() -> None:
 
 
 def law_plan(method: str, **changes: Any) -> Plan:
-    dimension = build(method, METHODS[method], CODEC).dimension
+    dimension = build(method, METHODS[method], Assets(CODEC)).dimension
     return replace(
         make_plan(), method=method, options=METHODS[method], dimension=dimension, clip_norm=C, **changes
     )

@@ -39,6 +39,20 @@ class Codec(ABC):
     def latent(self) -> int:
         """Numbers in one latent, the same for all labels."""
 
+    @property
+    def frames(self) -> int:
+        """Frames of a latent that is a sequence, flattened frame by frame; 1 where it has no time."""
+        return 1
+
+    @property
+    def channels(self) -> int:
+        """Numbers in one frame of a latent."""
+        return self.latent // self.frames
+
+    def latent_lengths(self, lengths: Tensor) -> Tensor:
+        """How many latent frames hold motion, int64, where so many frames of a window do."""
+        return torch.ones_like(lengths)
+
     @abstractmethod
     def encode(self, windows: Tensor, labels: Tensor) -> Tensor:
         """Windows to latents `[n, latent]` within the public bound, each row from that row alone.

@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.nn.functional import embedding, linear, silu
 
 from common.errors import InputError
+from common.generator.condition import Condition
 
 _FREQUENCIES: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualMLP:
-    """F(x, c_noise, label) = shift[label] + scale[label] * x, both faded by sigma, + MLP.
+    """F(x, c_noise, condition) = shift[label] + scale[label] * x, both faded by sigma, + MLP.
 
     The two tables say what a Gaussian of another mean and spread would need: for data
     N(m, v) in one coordinate, F = c_out m + sigma (v - 1) / (v + sigma^2) x with x already
@@ -53,8 +54,11 @@ class ResidualMLP:
         parameters["output.weight"] = torch.zeros(self.latent, self.width)
         return parameters
 
-    def apply(self, parameters: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """F for `x` `[..., latent]`, `c_noise` `[...]` and `labels` `[...]`: `[..., latent]`."""
+    def apply(
+        self, parameters: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, condition: Condition
+    ) -> Tensor:
+        """F for `x` `[..., latent]`, `c_noise` and `condition` `[...]`: `[..., latent]`."""
+        labels = condition.labels
         sigma = torch.exp(4 * c_noise)[..., None]
         near = 1 / (1 + sigma**2)
         shift = embedding(labels, parameters["shift.weight"])

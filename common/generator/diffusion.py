@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from common.generator.condition import Condition
+
 
 class Denoiser(Protocol):
     """The network F as a pure function of its parameters."""
@@ -20,8 +22,10 @@ class Denoiser(Protocol):
     def init(self, seed: int) -> dict[str, Tensor]:
         """Initial parameters by name; F is zero there."""
 
-    def apply(self, parameters: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """F for `x` `[..., latent]`, `c_noise` `[...]` and `labels` `[...]`: `[..., latent]`."""
+    def apply(
+        self, parameters: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, condition: Condition
+    ) -> Tensor:
+        """F for `x` `[..., latent]`, `c_noise` and `condition` `[...]`: `[..., latent]`."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,16 @@ class Preconditioning:
         return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
 
     def denoised(
-        self, denoiser: Denoiser, parameters: Mapping[str, Tensor], x: Tensor, sigma: Tensor, labels: Tensor
+        self,
+        denoiser: Denoiser,
+        parameters: Mapping[str, Tensor],
+        x: Tensor,
+        sigma: Tensor,
+        condition: Condition,
     ) -> Tensor:
-        """D for `x` `[..., latent]`, `sigma` `[...]` and `labels` `[...]`: `[..., latent]`."""
+        """D for `x` `[..., latent]`, `sigma` and `condition` `[...]`: `[..., latent]`."""
         s = sigma[..., None]
-        inside = denoiser.apply(parameters, self.c_in(s) * x, self.c_noise(sigma), labels)
+        inside = denoiser.apply(parameters, self.c_in(s) * x, self.c_noise(sigma), condition)
         return self.c_skip(s) * x + self.c_out(s) * inside
 
 

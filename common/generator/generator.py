@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from common.errors import InputError
-from common.generator.codec import Codec, Description
+from common.generator.codec import Codec
+from common.generator.condition import Condition
 from common.generator.denoisers import ResidualMLP
 from common.generator.diffusion import Preconditioning
-from common.generator.motion_codec import MotionCodec
 from common.generator.samplers import Churn, Denoise, guided, heun
-from common.generator.sensor_codec import SensorCodec
 
 UNLABELLED: Final = "unlabelled"
 """The name of a sample drawn without a label."""
 
-_CODECS: Final[Mapping[str, type[Codec]]] = {MotionCodec.kind: MotionCodec, SensorCodec.kind: SensorCodec}
 _BATCH: Final = 4096
-
-
-def load_codec(arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Codec:
-    """The codec that `Codec.arrays()` and `Codec.description()` came from; InputError if unknown."""
-    kind = str(description.get("kind"))
-    if kind not in _CODECS:
-        raise InputError(f"unknown codec {kind!r}: this version knows {', '.join(sorted(_CODECS))}")
-    return _CODECS[kind].from_arrays(arrays, description)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,41 +69,13 @@ class Generator:
         return torch.searchsorted(edges, points, right=True).clamp_max(last)
 
     def _denoise(self, labels: Tensor, guidance: float) -> Denoise:
-        null = torch.full_like(labels, len(self.codec.labels))
-        return guided(self._conditional(labels), self._conditional(null), guidance)
+        condition = Condition.of(labels, self.codec.frames)
+        null = condition.without(len(self.codec.labels))
+        return guided(self._conditional(condition), self._conditional(null), guidance)
 
-    def _conditional(self, labels: Tensor) -> Denoise:
+    def _conditional(self, condition: Condition) -> Denoise:
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             levels = sigma.expand(len(x))
-            return self.preconditioning.denoised(self.denoiser, self.parameters, x, levels, labels)
+            return self.preconditioning.denoised(self.denoiser, self.parameters, x, levels, condition)
 
         return denoise
-
-    def arrays(self) -> dict[str, Tensor]:
-        """All tensors of a checkpoint, by name."""
-        arrays = {f"codec/{name}": tensor for name, tensor in self.codec.arrays().items()}
-        arrays |= {f"denoiser/{name}": tensor for name, tensor in self.parameters.items()}
-        return arrays | {"label_prior": self.label_prior}
-
-    def description(self) -> Description:
-        """All else of a checkpoint, as JSON."""
-        return {
-            "codec": self.codec.description(),
-            "denoiser": self.denoiser.description(),
-            "sigma_data": self.preconditioning.sigma_data,
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
-        """The generator that `arrays()` and `description()` came from."""
-        return cls(
-            codec=load_codec(_under("codec/", arrays), description["codec"]),
-            denoiser=ResidualMLP.from_description(description["denoiser"]),
-            parameters=_under("denoiser/", arrays),
-            label_prior=arrays["label_prior"],
-            preconditioning=Preconditioning(float(description["sigma_data"])),
-        )
-
-
-def _under(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -7,14 +7,14 @@ from dataclasses import Field, fields
 from typing import Any, Final
 
 from common.errors import InputError
-from common.generator.codec import Codec
+from common.generator.assets import Assets
 from common.method import Method
 from common.methods.dp_sgd import DPSGD
 
 NAMES: Final[Mapping[str, type[DPSGD]]] = {DPSGD.name: DPSGD}
 
 
-def build(name: str, options: Mapping[str, Any], codec: Codec) -> Method:
+def build(name: str, options: Mapping[str, Any], assets: Assets) -> Method:
     """The method `name` with `options` over its defaults; InputError names what is wrong and the range."""
     if name not in NAMES:
         raise InputError(f"unknown method {name!r}: choose from {', '.join(sorted(NAMES))}")
@@ -23,10 +23,10 @@ def build(name: str, options: Mapping[str, Any], codec: Codec) -> Method:
         if option not in known:
             raise InputError(f"unknown option {option!r} of method {name!r}: choose from {', '.join(known)}")
     values: dict[str, Any] = {item: _checked(name, known[item], value) for item, value in options.items()}
-    return NAMES[name](codec=codec, **values)
+    return NAMES[name](assets=assets, **values)
 
 
-def options_of(method: Method) -> dict[str, int | float]:
+def options_of(method: Method) -> dict[str, int | float | str]:
     """All options of `method`, as JSON; `build` with them gives the same method."""
     return {name: getattr(method, name) for name in _options(type(method))}
 
@@ -38,15 +38,19 @@ def option_of(name: str, options: Mapping[str, Any], option: str) -> Any:
 
 
 def _options(method: type[Any]) -> dict[str, Field[Any]]:
-    return {item.name: item for item in fields(method) if "low" in item.metadata}
+    return {item.name: item for item in fields(method) if item.metadata}
 
 
-def _checked(method: str, option: Field[Any], value: Any) -> int | float:
+def _checked(method: str, option: Field[Any], value: Any) -> int | float | str:
+    place = f"option {option.name!r} of method {method!r}"
+    if (choices := option.metadata.get("choices")) is not None:
+        if value not in choices or not isinstance(value, str):
+            raise InputError(f"{place} must be one of {', '.join(choices)}, got {value!r}")
+        return value
     low, high = option.metadata["low"], option.metadata["high"]
     whole = isinstance(option.default, int)
     kind = "a whole number" if whole else "a number"
     number = isinstance(value, int) if whole else isinstance(value, int | float)
     if isinstance(value, bool) or not number or not low <= value <= high:
-        place = f"option {option.name!r} of method {method!r}"
         raise InputError(f"{place} must be {kind} from {low} to {high}, got {value!r}")
     return int(value) if whole else float(value)

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from common.generator.codec import Codec
+from common.generator.assets import Assets, under
+from common.generator.condition import Condition
 from common.generator.denoisers import ResidualMLP
 from common.generator.diffusion import Preconditioning, log_normal_sigma, stratified
 from common.generator.generator import Generator
@@ -43,7 +44,7 @@ class DPSGD(GradientMethod):
 
     name: ClassVar[str] = "dp_sgd"
 
-    codec: Codec = field(compare=False)
+    assets: Assets = field(compare=False)
     width: int = _option(32, 1, 2048)
     depth: int = _option(1, 0, 16)
     motions: int = _option(4, 1, 1024)
@@ -58,8 +59,8 @@ class DPSGD(GradientMethod):
 
     @cached_property
     def denoiser(self) -> ResidualMLP:
-        labels = len(self.codec.labels)
-        return ResidualMLP(latent=self.codec.latent, labels=labels, width=self.width, depth=self.depth)
+        codec = self.assets.codec
+        return ResidualMLP(latent=codec.latent, labels=len(codec.labels), width=self.width, depth=self.depth)
 
     @cached_property
     def layout(self) -> Layout:
@@ -79,18 +80,18 @@ class DPSGD(GradientMethod):
         return PublicState(state.round, {f"parameters/{name}": value for name, value in parameters.items()})
 
     def parameters(self, state: PublicState) -> dict[str, Tensor]:
-        return _part("parameters/", state)
+        return under("parameters/", state.arrays)
 
     def examples(self, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
         count, latent = users.latents.shape[1:]
-        labels = users.labels
+        condition = users.condition
         if self.label_dropout > 0:
             dropped = rng.uniform(count) < self.label_dropout
-            labels = torch.where(dropped, torch.full_like(labels, len(self.codec.labels)), labels)
+            condition = condition.dropped(dropped, len(self.assets.codec.labels))
         uniform = stratified(rng.uniform(count, self.replicas))
         return {
             "latents": users.latents,
-            "labels": labels,
+            **condition._asdict(),
             "mask": users.mask,
             "sigma": log_normal_sigma(uniform, self.P_mean, self.P_std),
             "noise": rng.normal(count, self.replicas, latent),
@@ -101,9 +102,9 @@ class DPSGD(GradientMethod):
         edm = Preconditioning()
         sigma = examples["sigma"]  # [users, M, K]
         y = examples["latents"][:, :, None]
-        labels = examples["labels"][:, :, None].expand(sigma.shape)
+        condition = Condition(*(examples[name] for name in Condition._fields)).repeated(self.replicas)
         noised = y + sigma[..., None] * examples["noise"]
-        error = edm.denoised(self.denoiser, parameters, noised, sigma, labels) - y
+        error = edm.denoised(self.denoiser, parameters, noised, sigma, condition) - y
         each = (edm.weight(sigma) * error.square().mean(dim=-1)).mean(dim=-1)  # [users, M]
         mask = examples["mask"]
         total = torch.where(mask, each, torch.zeros_like(each)).sum(dim=1)
@@ -137,16 +138,11 @@ class DPSGD(GradientMethod):
         return {name: value - self.local_rate * gradient[name] for name, value in parameters.items()}
 
     def generator(self, state: PublicState) -> Generator:
-        return Generator(self.codec, self.denoiser, _part("ema/", state), self.codec.label_prior())
+        codec = self.assets.codec
+        return Generator(codec, self.denoiser, under("ema/", state.arrays), codec.label_prior())
 
 
 def _state(*groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
     prefixes = ("parameters/", "ema/", "first/", "second/")
     named = zip(prefixes, groups, strict=True)
     return {f"{prefix}{name}": value for prefix, group in named for name, value in group.items()}
-
-
-def _part(prefix: str, state: PublicState) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value for name, value in state.arrays.items() if name.startswith(prefix)
-    }

@@ -15,6 +15,16 @@ def frames_per_window(modality: Modality) -> int:
     return modality.window + 1 if modality.kind == "skeleton" else modality.window
 
 
+def lengths(frames: int, modality: Modality) -> list[int]:
+    """For each of the windows of a recording of `frames` samples: how many of its frames are motion.
+
+    A skeleton's are frames of features, one less than those of joints.
+    """
+    if frames < frames_per_window(modality):
+        return [max(1, frames - (modality.kind == "skeleton"))]
+    return [modality.window] * len(_starts(frames, modality))
+
+
 def windows(samples: Array, modality: Modality) -> Array:
     """Cut `samples` `[frames, ...]` into windows `[n, frames_per_window, ...]`, n >= 1.
 
@@ -27,8 +37,14 @@ def windows(samples: Array, modality: Modality) -> Array:
     if frames < length:
         padding = np.repeat(samples[-1:], length - frames, axis=0)
         return np.concatenate([samples, padding])[None]
+    return np.stack([samples[start : start + length] for start in _starts(frames, modality)])
+
+
+def _starts(frames: int, modality: Modality) -> list[int]:
+    """Where the windows of a recording begin that fills at least one."""
+    length = frames_per_window(modality)
     starts = list(range(0, frames - length + 1, modality.window))
     rest = frames - (starts[-1] + length)
     if rest >= length // 2:
         starts.append(frames - length)
-    return np.stack([samples[start : start + length] for start in starts])
+    return starts

@@ -17,6 +17,8 @@ from rich.table import Table
 from torch import Tensor
 
 from client.clipping.step import PerUnitLoss
+from common.generator.assets import Assets
+from common.generator.condition import Condition
 from common.generator.sensor_codec import SensorCodec
 from common.method import UserBatch
 from common.methods.dp_sgd import DPSGD
@@ -87,10 +89,11 @@ def _method(row: Row) -> tuple[PerUnitLoss, dict[str, Tensor], dict[str, Tensor]
     people = PersonRandom(bytes(32), [str(number) for number in range(row.users)])
     if row.network == "default":
         codec = SensorCodec(SENSOR, ("a", "b", "c", "d", "e", "f"))
-        dp_sgd = DPSGD(codec=codec)
+        dp_sgd = DPSGD(assets=Assets(codec))
+        labels = torch.randint(0, len(codec.labels), (row.users, dp_sgd.motions))
         users = UserBatch(
             latents=torch.randn(row.users, dp_sgd.motions, codec.latent),
-            labels=torch.randint(0, len(codec.labels), (row.users, dp_sgd.motions)),
+            condition=Condition.of(labels, codec.frames),
             mask=torch.ones(row.users, dp_sgd.motions, dtype=torch.bool),
         )
         return dp_sgd, dp_sgd.parameters(dp_sgd.init(0)), dp_sgd.examples(users, people)

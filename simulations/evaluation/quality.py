@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.generator.condition import Condition
 from common.generator.generator import Generator
 from common.method import GradientMethod, UserBatch
 from common.motion.recording import Modality
@@ -52,7 +53,8 @@ def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator
     layout = Layout.of(method.parameters(state))
     for _ in range(rounds):
         rows = torch.randint(len(latents), (min(_BATCH, len(latents)), 1), generator=random)
-        users = UserBatch(latents[rows], corpus.labels[rows], torch.ones_like(rows, dtype=torch.bool))
+        condition = Condition.of(corpus.labels[rows], generator.codec.frames)
+        users = UserBatch(latents[rows], condition, torch.ones_like(rows, dtype=torch.bool))
         parameters = {n: v.clone().requires_grad_() for n, v in method.parameters(state).items()}
         loss = method.loss(parameters, method.examples(users, _SeededRandom(len(rows), random))).mean()
         gradients = torch.autograd.grad(loss, [parameters[name] for name in layout.names])

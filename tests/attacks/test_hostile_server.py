@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-import client.gate
 from client.gate import LocalGate
 from client.users import Users
 from common.errors import InputError, Refusal, RefusalCode
+from common.generator.assets import Assets
 from common.generator.sensor_codec import SensorCodec
 from common.method import digest_arrays
 from common.methods import build
@@ -137,7 +137,7 @@ def reply(folder: Path, users: Users, plan: Plan) -> str:
 def test_a_codec_that_fails_on_some_people_tells_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.gate, "load_codec", lambda *_: LabelOracle(CODEC.modality, LABELS))
+    monkeypatch.setattr(Assets, "from_arrays", lambda *_: Assets(LabelOracle(CODEC.modality, LABELS)))
     plan = make_plan()
     sitting, not_sitting = make_users({"ann": 2}), make_users({"ann": 1})
     assert reply(tmp_path, sitting, plan) == reply(tmp_path, not_sitting, plan) == "release"
@@ -146,7 +146,7 @@ def test_a_codec_that_fails_on_some_people_tells_nothing(
 def test_control_encoding_all_or_nothing_tells_who_sits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.gate, "load_codec", lambda *_: LabelOracle(CODEC.modality, LABELS))
+    monkeypatch.setattr(Assets, "from_arrays", lambda *_: Assets(LabelOracle(CODEC.modality, LABELS)))
     monkeypatch.setattr(
         "client.users._encode",
         lambda codec, raw, label, width: codec.encode(raw, torch.full((len(raw),), label)),
@@ -163,7 +163,7 @@ def test_latents_of_one_plan_are_never_used_for_another(tmp_path: Path) -> None:
     arrays = digest_arrays({})
     second = make_plan(
         run_id="second", codec=few.description(), labels=("sit",), arrays_digest=arrays, sampling_rate=1.0,
-        noise_multiplier=0.0, dimension=build("dp_sgd", make_plan().options, few).dimension,
+        noise_multiplier=0.0, dimension=build("dp_sgd", make_plan().options, Assets(few)).dimension,
     )  # fmt: skip
     with new_ledger(tmp_path / "l", epsilon=float("inf")) as ledger:
         gate = make_gate(ledger, crowd(5))
@@ -171,7 +171,7 @@ def test_latents_of_one_plan_are_never_used_for_another(tmp_path: Path) -> None:
             gate.accept(plan, {})
         state = make_state(first, 1)
         gate.release(ask(first, state), state)
-        method = build("dp_sgd", second.options, few)
+        method = build("dp_sgd", second.options, Assets(few))
         other = method.broadcast(method.init(0))
         total = gate.release(ask(second, other), other).total
         assert float(total.norm()) > 0  # people with labels unknown to the stale latents fell out

@@ -33,7 +33,9 @@ def test_a_persons_row_is_the_same_to_the_bit_whoever_else_is_there() -> None:
     alone = batch(make_users({"ann": 3}), ["ann"])
     assert torch.equal(together.latents[2], alone.latents[0])
     assert torch.equal(together.mask[2], alone.mask[0])
-    assert torch.equal(together.labels[2][together.mask[2]], alone.labels[0][alone.mask[0]])
+    assert torch.equal(
+        together.condition.labels[2][together.mask[2]], alone.condition.labels[0][alone.mask[0]]
+    )
 
 
 def test_a_person_enters_with_at_most_m_windows_of_their_own() -> None:

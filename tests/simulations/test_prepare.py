@@ -10,6 +10,7 @@ import pytest
 from client.site import SiteFile
 from common.accounting import epsilon
 from common.errors import InputError
+from common.generator.assets import Assets
 from common.generator.codec import Codec
 from common.generator.motion_codec import fit_motion_codec
 from server.checkpoint import Checkpoint
@@ -82,18 +83,18 @@ def test_what_a_crash_left_half_made_is_made_again(public: Corpus, tmp_path: Pat
 
 
 def test_delta_is_public_and_below_one_over_the_units(public: Corpus) -> None:
-    codec = _codec(public)
-    assert make_plan(small(), codec, 24).delta == 1e-5
-    assert make_plan(small(), codec, 1_000_000).delta == pytest.approx(1e-7)
+    assets = Assets(_codec(public))
+    assert make_plan(small(), assets, 24).delta == 1e-5
+    assert make_plan(small(), assets, 1_000_000).delta == pytest.approx(1e-7)
     with pytest.raises(InputError, match="1/24"):
-        make_plan(small(delta=0.05), codec, 24)
+        make_plan(small(delta=0.05), assets, 24)
 
 
 def test_runs_have_names_of_their_own_but_in_test_mode(public: Corpus) -> None:
-    codec = _codec(public)
-    one, two = (make_plan(small(epsilon=float("inf")), codec, 24) for _ in range(2))
+    assets = Assets(_codec(public))
+    one, two = (make_plan(small(epsilon=float("inf")), assets, 24) for _ in range(2))
     assert one.run_id != two.run_id and one.noise_multiplier == 0.0
-    seeded = [make_plan(small(test_mode=True, seed=seed), codec, 24).run_id for seed in (1, 1, 2)]
+    seeded = [make_plan(small(test_mode=True, seed=seed), assets, 24).run_id for seed in (1, 1, 2)]
     assert seeded[0] == seeded[1] != seeded[2]
 
 

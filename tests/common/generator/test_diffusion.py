@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
+from common.generator.condition import Condition
 from common.generator.denoisers import ResidualMLP
 from common.generator.diffusion import Preconditioning, log_normal_sigma, stratified
 from common.generator.samplers import Churn, guided, heun, noise_levels
@@ -18,7 +19,7 @@ EDM = Preconditioning()
 def test_zero_network_is_the_posterior_mean_of_a_standard_gaussian() -> None:
     x, sigma = torch.randn(40, 5), torch.rand(40) * 10 + 0.01
     labels = torch.randint(0, 4, (40,))
-    denoised = EDM.denoised(NET, NET.init(0), x, sigma, labels)
+    denoised = EDM.denoised(NET, NET.init(0), x, sigma, Condition.of(labels, 1))
     assert torch.allclose(denoised, x / (1 + sigma[:, None] ** 2))
 
 
@@ -27,7 +28,7 @@ def test_the_shift_table_is_exact_for_a_gaussian_of_another_mean() -> None:
     mean = torch.tensor([0.5, -1.0, 2.0, 0.0, 3.0])
     parameters["shift.weight"][1] = mean
     x, sigma = torch.randn(40, 5), torch.rand(40) * 10 + 0.01
-    denoised = EDM.denoised(NET, parameters, x, sigma, torch.ones(40, dtype=torch.int64))
+    denoised = EDM.denoised(NET, parameters, x, sigma, Condition.of(torch.ones(40, dtype=torch.int64), 1))
     expected = mean + (x - mean) / (1 + sigma[:, None] ** 2)
     assert torch.allclose(denoised, expected, atol=1e-4)
 
@@ -41,11 +42,12 @@ def test_every_label_has_its_own_answer_and_axes_broadcast() -> None:
     random = torch.Generator().manual_seed(1)
     parameters = {n: v + 0.3 * torch.randn(v.shape, generator=random) for n, v in NET.init(0).items()}
     x = torch.randn(2, 3, 5)
-    c_noise, labels = torch.zeros(2, 3), torch.tensor([[0, 1, 2], [3, 0, 1]])
-    out = NET.apply(parameters, x, c_noise, labels)
+    c_noise, condition = torch.zeros(2, 3), Condition.of(torch.tensor([[0, 1, 2], [3, 0, 1]]), 1)
+    out = NET.apply(parameters, x, c_noise, condition)
     assert out.shape == x.shape
-    assert torch.allclose(out[1, 0], NET.apply(parameters, x[1, 0], c_noise[1, 0], labels[1, 0]), atol=1e-5)
-    assert not torch.allclose(NET.apply(parameters, x, c_noise, labels.flip(0)), out)
+    alone = NET.apply(parameters, x[1, 0], c_noise[1, 0], Condition.of(torch.tensor(3), 1))
+    assert torch.allclose(out[1, 0], alone, atol=1e-5)
+    assert not torch.allclose(NET.apply(parameters, x, c_noise, condition.at(torch.tensor([1, 0]))), out)
 
 
 def test_initial_parameters_follow_the_seed() -> None:

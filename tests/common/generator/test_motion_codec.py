@@ -11,9 +11,9 @@ from torch import Tensor
 
 from common.errors import InputError
 from common.generator.codec import LATENT_BOUND
+from common.generator.codecs import load_codec
 from common.generator.events import Event, sample
 from common.generator.fourier import Fourier
-from common.generator.generator import load_codec
 from common.generator.handed import Handed, mirror, sidedness
 from common.generator.motion_codec import MotionCodec, fit_motion_codec
 from common.motion.features import from_features, to_features

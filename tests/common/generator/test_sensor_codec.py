@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.generator.generator import load_codec
+from common.generator.codecs import load_codec
 from common.generator.sensor_codec import SensorCodec
 from common.motion.recording import Modality
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
+from common.generator.assets import Assets
+from common.generator.condition import Condition
 from common.generator.sensor_codec import SensorCodec
 from common.method import GradientMethod, PublicState, UserBatch
 from common.methods import NAMES, build, options_of
@@ -34,7 +36,7 @@ class Rows:
 
 
 def _method(**options: float) -> DPSGD:
-    method = build("dp_sgd", {"width": 12, "replicas": 4, **options}, CODEC)
+    method = build("dp_sgd", {"width": 12, "replicas": 4, **options}, Assets(CODEC))
     assert isinstance(method, DPSGD)
     return method
 
@@ -44,7 +46,7 @@ def _users() -> UserBatch:
     latents = torch.randn(USERS, MOTIONS, CODEC.latent, generator=random)
     labels = torch.randint(0, 2, (USERS, MOTIONS), generator=random)
     mask = torch.arange(MOTIONS) <= torch.arange(USERS)[:, None] % MOTIONS
-    return UserBatch(latents, labels, mask)
+    return UserBatch(latents, Condition.of(labels, 1), mask)
 
 
 def _somewhere(method: GradientMethod) -> dict[str, Tensor]:
@@ -79,7 +81,7 @@ def test_per_user_gradients_by_vmap_equal_those_one_by_one() -> None:
 def test_a_person_does_not_depend_on_the_others() -> None:
     method, users = _method(label_dropout=0.3), _users()
     some = [4, 1]
-    part = UserBatch(users.latents[some], users.labels[some], users.mask[some])
+    part = UserBatch(users.latents[some], users.condition.at(torch.tensor(some)), users.mask[some])
     whole = _gradients(method, users, list(range(USERS)))
     assert torch.allclose(_gradients(method, part, some), whole[some], atol=1e-6)
 
@@ -87,14 +89,14 @@ def test_a_person_does_not_depend_on_the_others() -> None:
 def test_absent_sequences_do_not_count() -> None:
     method, users = _method(), _users()
     latents = torch.where(users.mask[..., None], users.latents, torch.tensor(50.0))
-    other = UserBatch(latents, users.labels, users.mask)
+    other = UserBatch(latents, users.condition, users.mask)
     people = list(range(USERS))
     assert torch.equal(_gradients(method, users, people), _gradients(method, other, people))
 
 
 def test_nobody_contributes_nothing() -> None:
     method, users = _method(), _users()
-    nobody = UserBatch(users.latents, users.labels, torch.zeros_like(users.mask))
+    nobody = UserBatch(users.latents, users.condition, torch.zeros_like(users.mask))
     assert not _gradients(method, nobody, list(range(USERS))).any()
 
 
@@ -104,7 +106,7 @@ def test_label_dropout_is_shared_by_the_replicas_of_a_sequence() -> None:
     assert labels.shape == (USERS, MOTIONS)
     dropped = labels == len(CODEC.labels)
     assert 0 < int(dropped.sum()) < dropped.numel()
-    assert torch.equal(labels[~dropped], users.labels[~dropped])
+    assert torch.equal(labels[~dropped], users.condition.labels[~dropped])
 
 
 def _train(method: DPSGD, users: UserBatch, rounds: int) -> PublicState:
@@ -124,7 +126,7 @@ def test_training_finds_the_data_of_each_label() -> None:
     labels = torch.tensor([0, 1]).expand(64, 2)
     means = torch.where(labels == 0, 1.5, -1.5)[..., None]
     latents = means + 0.5 * torch.randn(64, 2, CODEC.latent, generator=random)
-    users = UserBatch(latents, labels, torch.ones(64, 2, dtype=torch.bool))
+    users = UserBatch(latents, Condition.of(labels, 1), torch.ones(64, 2, dtype=torch.bool))
     method = _method(total_rounds=120, learning_rate=0.03)
     generator = method.generator(_train(method, users, 120))
     for name, mean in (("a", 1.5), ("b", -1.5)):
@@ -164,7 +166,7 @@ def test_options_survive_json() -> None:
     method = _method(learning_rate=0.004, depth=2)
     options = json.loads(json.dumps(options_of(method)))
     assert options["width"] == 12
-    assert build("dp_sgd", options, CODEC) == method
+    assert build("dp_sgd", options, Assets(CODEC)) == method
     assert set(NAMES) == {"dp_sgd"}
 
 
@@ -182,4 +184,4 @@ def test_options_survive_json() -> None:
 )
 def test_wrong_options_are_refused_by_name(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build(name, options, CODEC)
+        build(name, options, Assets(CODEC))

@@ -1,0 +1,23 @@
+"""All codecs by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from torch import Tensor
+
+from common.errors import InputError
+from common.generator.codec import Codec
+from common.generator.motion_codec import MotionCodec
+from common.generator.sensor_codec import SensorCodec
+
+_CODECS: Final[Mapping[str, type[Codec]]] = {MotionCodec.kind: MotionCodec, SensorCodec.kind: SensorCodec}
+
+
+def load_codec(arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Codec:
+    """The codec that `Codec.arrays()` and `Codec.description()` came from; InputError if unknown."""
+    kind = str(description.get("kind"))
+    if kind not in _CODECS:
+        raise InputError(f"unknown codec {kind!r}: this version knows {', '.join(sorted(_CODECS))}")
+    return _CODECS[kind].from_arrays(arrays, description)
