@@ -56,6 +56,12 @@ def texts(fields: Mapping[str, Any], name: str, most: int) -> tuple[str, ...]:
     return tuple(value)
 
 
+def table(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"the codec's {name} is {value!r:.40}: it must be a table")
+    return value
+
+
 def labels(fields: Mapping[str, Any]) -> tuple[str, ...]:
     return texts(fields, "labels", _MOST_LABELS)
 

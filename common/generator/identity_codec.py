@@ -17,18 +17,15 @@ from common.motion.recording import Modality
 
 @dataclass(frozen=True, eq=False)
 class IdentityCodec(Codec):
-    """A sequence of `window` latent frames, one for each feature frame or sample, over public units."""
+    """A sequence of latent frames: those of the window itself, over public units."""
 
     kind: ClassVar[str] = "identity"
 
     labels: tuple[str, ...]
+    modality: Modality
     scale: Scale
     public_sha256: str | None = None
     public_origin: str | None = None
-
-    @property
-    def modality(self) -> Modality:  # type: ignore[override]
-        return self.scale.modality
 
     @property
     def latent(self) -> int:
@@ -42,11 +39,11 @@ class IdentityCodec(Codec):
         return lengths
 
     def encode(self, windows: Tensor, labels: Tensor) -> Tensor:
-        return self.scale.forward(windows).flatten(1).clamp(-LATENT_BOUND, LATENT_BOUND)
+        return self.scale.forward(self.modality, windows).flatten(1).clamp(-LATENT_BOUND, LATENT_BOUND)
 
     def decode(self, latents: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         bounded = latents.clamp(-LATENT_BOUND, LATENT_BOUND)
-        return self.scale.inverse(bounded.unflatten(1, (self.frames, self.scale.channels)))
+        return self.scale.inverse(self.modality, bounded.unflatten(1, (self.frames, self.scale.channels)))
 
     def arrays(self) -> dict[str, Tensor]:
         return self.scale.arrays()
@@ -62,9 +59,11 @@ class IdentityCodec(Codec):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
+        modality = bounds.modality(description)
         return cls(
             labels=bounds.labels(description),
-            scale=Scale.from_arrays(bounds.modality(description), arrays),
+            modality=modality,
+            scale=Scale.from_arrays(modality, arrays),
             public_sha256=bounds.text(description, "public_sha256"),
             public_origin=bounds.text(description, "public_origin"),
         )

@@ -31,6 +31,7 @@ class PcaCodec(Codec):
     kind: ClassVar[str] = "pca"
 
     labels: tuple[str, ...]
+    modality: Modality
     scale: Scale
     middle: Tensor
     basis: Tensor
@@ -39,21 +40,17 @@ class PcaCodec(Codec):
     public_origin: str | None = None
 
     @property
-    def modality(self) -> Modality:  # type: ignore[override]
-        return self.scale.modality
-
-    @property
     def latent(self) -> int:
         return len(self.spread)
 
     def encode(self, windows: Tensor, labels: Tensor) -> Tensor:
-        rows = self.scale.forward(windows).flatten(1) - self.middle
+        rows = self.scale.forward(self.modality, windows).flatten(1) - self.middle
         return (rows @ self.basis / self.spread).clamp(-LATENT_BOUND, LATENT_BOUND)
 
     def decode(self, latents: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         bounded = latents.clamp(-LATENT_BOUND, LATENT_BOUND)
         rows = self.middle + (bounded * self.spread) @ self.basis.T
-        return self.scale.inverse(rows.unflatten(1, (self.modality.window, self.scale.channels)))
+        return self.scale.inverse(self.modality, rows.unflatten(1, (self.modality.window, self.scale.channels)))
 
     def arrays(self) -> dict[str, Tensor]:
         own = {"middle": self.middle, "basis": self.basis, "spread": self.spread}
@@ -71,11 +68,13 @@ class PcaCodec(Codec):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
-        scale = Scale.from_arrays(bounds.modality(description), arrays)
-        width = scale.modality.window * scale.channels
+        modality = bounds.modality(description)
+        scale = Scale.from_arrays(modality, arrays)
+        width = modality.window * scale.channels
         latent = bounds.integer(description, "latent", 1, bounds.MOST_LATENT)
         return cls(
             labels=bounds.labels(description),
+            modality=modality,
             scale=scale,
             middle=bounds.tensor(arrays, "middle", width),
             basis=bounds.tensor(arrays, "basis", width, latent),
@@ -97,11 +96,12 @@ def fit_pca(
     count = min(len(windows), _USED)
     windows = windows[torch.arange(count) * len(windows) // count]
     scale = Scale.fit(modality, windows)
-    rows = scale.forward(windows).flatten(1)
+    rows = scale.forward(modality, windows).flatten(1)
     middle = rows.mean(dim=0)
     basis, spread = axes(rows - middle, min(latent, rows.shape[1]))
     return PcaCodec(
         labels=label_names,
+        modality=modality,
         scale=scale,
         middle=middle,
         basis=basis,

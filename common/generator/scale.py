@@ -20,17 +20,18 @@ from common.motion.recording import Modality
 from common.motion.skeleton import JOINTS, PARENTS, REFERENCE_BONES, REST_DIRECTIONS
 
 _BLOCKS: Final = (slice(0, 1), slice(1, 3), slice(3, 4), LOCAL)
-_UNITS: Final = (0.0125, 0.02, 0.15, 0.12)
-"""Half a yaw step (0.5 rad/s), ground velocity (0.4 m/s), height and local positions (m)."""
+_UNITS: Final = (0.0125, 0.025, 0.2, 0.2)
+"""Half a yaw step (0.5 rad/s), ground velocity (0.5 m/s), height and local positions (m).
+
+The least units as well: a public corpus that never turns or lies down must not make a private
+turn leave the bound of the latents."""
 _REACH: Final = 10.0  # decoded frames are cut at this many units
-_LEAST: Final = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
     """frames = (values - mean) / unit; `mean` and `unit` are `[channels]`."""
 
-    modality: Modality
     mean: Tensor
     unit: Tensor
 
@@ -38,38 +39,37 @@ class Scale:
     def fixed(cls, modality: Modality) -> Self:
         """Physical constants: somebody who stands, everyday movement; nothing is fitted."""
         if modality.kind == "sensor":
-            return cls(modality, torch.zeros(len(modality.channels)), physical_units(modality))
+            return cls(torch.zeros(len(modality.channels)), physical_units(modality))
         unit = torch.ones(FEATURES)
         for block, size in zip(_BLOCKS, _UNITS, strict=True):
             unit[block] = size
-        return cls(modality, _standing(), unit)
+        return cls(_standing(), unit)
 
     @classmethod
     def fit(cls, modality: Modality, windows: Tensor) -> Self:
-        """Mean of each channel and deviation of each block of PUBLIC `windows`."""
+        """Means of PUBLIC skeleton `windows` and the deviation of each block; of sensors, the constants."""
+        least = cls.fixed(modality)
+        if modality.kind == "sensor":
+            return least
         values = _values(modality, windows).flatten(0, 1)
         mean = values.mean(dim=0)
         spread = (values - mean).square().mean(dim=0)
-        if modality.kind == "skeleton":
-            for block in _BLOCKS:
-                spread[block] = spread[block].mean()
-        return cls(modality, mean, spread.sqrt().clamp_min(_LEAST))
+        for block in _BLOCKS:
+            spread[block] = spread[block].mean()
+        return cls(mean, torch.maximum(spread.sqrt(), least.unit))
 
     @property
     def channels(self) -> int:
         return len(self.mean)
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Windows to frames `[n, window, channels]`, each from itself alone."""
-        expected = self.modality.window + (self.modality.kind == "skeleton")
-        if windows.shape[1] != expected:
-            raise ValueError(f"expected {expected} frames, got {windows.shape[1]}")
-        return (_values(self.modality, windows) - self.mean) / self.unit
+    def forward(self, modality: Modality, windows: Tensor) -> Tensor:
+        """Windows of `modality` to frames `[n, window, channels]`, each from itself alone."""
+        return (_values(modality, windows) - self.mean) / self.unit
 
-    def inverse(self, frames: Tensor) -> Tensor:
+    def inverse(self, modality: Modality, frames: Tensor) -> Tensor:
         """Frames `[n, window, channels]` to joints `[n, window, 22, 3]` or sensor windows."""
         values = frames.clamp(-_REACH, _REACH) * self.unit + self.mean
-        return from_features(values) if self.modality.kind == "skeleton" else values
+        return from_features(values) if modality.kind == "skeleton" else values
 
     def arrays(self) -> dict[str, Tensor]:
         return {"mean": self.mean, "unit": self.unit}
@@ -77,18 +77,15 @@ class Scale:
     @classmethod
     def from_arrays(cls, modality: Modality, arrays: Mapping[str, Tensor]) -> Self:
         count = FEATURES if modality.kind == "skeleton" else len(modality.channels)
-        return cls(
-            modality, tensor(arrays, "mean", count), positive(tensor(arrays, "unit", count), "unit")
-        )
+        return cls(tensor(arrays, "mean", count), positive(tensor(arrays, "unit", count), "unit"))
 
 
 def _values(modality: Modality, windows: Tensor) -> Tensor:
-    if modality.kind == "skeleton":
-        return to_features(windows)
-    expected = (modality.window, len(modality.channels))
+    skeleton = modality.kind == "skeleton"
+    expected = (modality.window + 1, JOINTS, 3) if skeleton else (modality.window, len(modality.channels))
     if tuple(windows.shape[1:]) != expected:
         raise ValueError(f"expected windows [n, *{expected}], got {tuple(windows.shape)}")
-    return windows.to(torch.float32)
+    return to_features(windows) if skeleton else windows.to(torch.float32)
 
 
 def _standing() -> Tensor:
