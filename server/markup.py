@@ -22,8 +22,8 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs) + "</dl>"
 
 
-def table(heads: tuple[str, str, str], rows: str) -> str:
-    """A table whose second and third columns hold numbers; `heads` and `rows` are HTML."""
+def table(heads: tuple[str, ...], rows: str) -> str:
+    """A table whose columns hold numbers, but for the first; `heads` and `rows` are HTML."""
     first, *others = heads
     cells = f"<th>{first}</th>" + "".join(f'<th class="number">{head}</th>' for head in others)
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'

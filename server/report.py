@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 from common.motion.skeleton import FRAME_RATE
 from server.charts import number
@@ -131,7 +131,38 @@ def _quality(run: Run) -> str:
         "release it.</p>"
     )
     heads = ("Generator", "", "Fréchet distance")
-    return card("Quality", f"{table(heads, lines)}{_verdict(quality.get('frechet', {}))}{words}")
+    verdict = _verdict(quality.get("frechet", {}))
+    return card("Quality", f"{table(heads, lines)}{verdict}{words}{_figures(quality.get('table', []))}")
+
+
+_FIGURES: Final[Mapping[str, tuple[str, str]]] = {
+    "accuracy": (
+        "Action",
+        "share of motions that a classifier, taught by people in training, takes for their label",
+    ),
+    "spectral": ("Spectrum", "how differently power is spread over frequencies, 0 to 1"),
+    "skate": ("Skating", "share of frames in which a planted toe slides faster than 0.3 m/s"),
+    "bones": ("Bones", "variation of a bone's length over a motion, as a share of the length"),
+    "jerk": ("Jerk", "Wasserstein distance to held-out people, m/s³"),
+}
+
+
+def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What else was measured, row by row; nothing where only distances were."""
+    shown = [name for name in _FIGURES if any(row.get(name) is not None for row in rows)]
+    if not shown:
+        return ""
+    lines = ""
+    for row in rows:
+        cells = "".join(
+            f'<td class="number">{"" if row.get(name) is None else number(float(row[name]))}</td>'
+            for name in shown
+        )
+        lines += f"<tr><td>{escape(str(row.get('generator', '?')).replace('_', ' '))}</td>{cells}</tr>"
+    meanings = "; ".join(f"{_FIGURES[name][0]}: {_FIGURES[name][1]}" for name in shown)
+    heads = ("Generator", *(_FIGURES[name][0] for name in shown))
+    note = f"{meanings}. Real people's own stand in the row of the floor."
+    return f'{table(heads, lines)}<p class="muted">{escape(note)}</p>'
 
 
 def _sentence(line: str) -> str:

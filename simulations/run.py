@@ -189,8 +189,8 @@ def _measure(
     if public is not None and isinstance(method, GradientMethod):
         baseline = train_on_public(method, public, generator, checkpoint.plan.rounds)
     groups = [held_out(config).select(data), _reference(config, data)]
-    windows = [corpus(data.recordings(people), data.modality, data.labels).windows for people in groups]
-    reference = Reference(held_out=windows[0], trained=windows[1])
+    parts = [corpus(data.recordings(people), data.modality, data.labels) for people in groups]
+    reference = Reference(held_out=parts[0], trained=parts[1])
     return quality(generator, baseline, public, reference, data.modality)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 
 # Matrices here are small: a second thread costs more than it gives, above all on a busy machine.
 torch.set_num_threads(1)
+
+# A shell starts background jobs deaf to Ctrl-C, and every process that a test starts would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples at every run, and no verdict that depends on the machine's speed.
 settings.register_profile("fedmotion", deadline=None, derandomize=True, database=None)

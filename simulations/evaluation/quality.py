@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -11,11 +12,21 @@ from torch import Tensor
 
 from common.generator.condition import Condition
 from common.generator.generator import Generator
+from common.generator.sensor_codec import physical_units
 from common.method import GradientMethod, UserBatch
+from common.motion.features import to_features
 from common.motion.recording import Modality
 from common.vector import Layout
 from server.generate import draw
+from simulations.evaluation.classifier import Classifier
 from simulations.evaluation.evaluator import Evaluator
+from simulations.evaluation.movement import (
+    bone_deviation,
+    distance_of,
+    jerk,
+    skate_ratio,
+    spectral_distance,
+)
 from simulations.prepare import Corpus
 
 FEWEST: Final = 100
@@ -26,10 +37,67 @@ _BATCH: Final = 256
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Windows `[n, ...]` of real people in the simulation: those held out and those trained on."""
+    """Windows of real people in the simulation, with their labels: those held out and those trained on."""
 
-    held_out: Tensor
-    trained: Tensor
+    held_out: Corpus
+    trained: Corpus
+
+    def cut(self, count: int) -> Reference:
+        """`count` of each, in a fixed random order."""
+        return Reference(_some(self.held_out, count), _some(self.trained, count))
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """All that a set of windows is measured with: against people held out, by what others taught it.
+
+    `evaluator` is fitted on public windows where there are any; `classifier` on the people in
+    training (None where fewer than two labels occur).
+    """
+
+    modality: Modality
+    held_out: Corpus
+    evaluator: Evaluator
+    classifier: Classifier | None
+    labels: int
+
+    @classmethod
+    def of(cls, reference: Reference, public: Corpus | None, modality: Modality, labels: int) -> Self:
+        trained = reference.trained
+        evaluator = Evaluator.fit((trained if public is None else public).windows, modality)
+        rows = trained.labels < labels
+        classifier = None
+        if len(torch.unique(trained.labels[rows])) > 1:
+            classifier = Classifier.fit(evaluator.scores(trained.windows[rows]), trained.labels[rows])
+        return cls(modality, reference.held_out, evaluator, classifier, labels)
+
+    def measure(self, other: Corpus) -> dict[str, float | None]:
+        """Figures of `other` against the people held out, as a row of the table."""
+        real = self.held_out.windows[:, : self.modality.window]
+        windows = other.windows[:, : self.modality.window]
+        row: dict[str, float | None] = {
+            "frechet": round(self.evaluator.frechet(real, windows), 4),
+            "accuracy": self.accuracy(other),
+        }
+        if self.modality.kind == "sensor":
+            unit = physical_units(self.modality)
+            return row | {"spectral": round(spectral_distance(real / unit, windows / unit), 4)}
+        rate = self.modality.rate
+        signals = [to_features(part)[..., 3:] for part in (real, windows)]
+        return row | {
+            "spectral": round(spectral_distance(*signals), 4),
+            "skate": round(skate_ratio(windows, rate), 4),
+            "bones": round(bone_deviation(windows), 5),
+            "jerk": round(distance_of(jerk(real, rate), jerk(windows, rate)), 2),
+        }
+
+    def accuracy(self, corpus: Corpus) -> float | None:
+        """Share of the labelled windows that are taken for their label; None where none can be."""
+        rows = corpus.labels < self.labels
+        if self.classifier is None or not rows.any():
+            return None
+        scores = self.evaluator.scores(corpus.windows[rows])
+        return round(self.classifier.accuracy(scores, corpus.labels[rows]), 4)
 
 
 class _SeededRandom:
@@ -70,45 +138,45 @@ def quality(
     reference: Reference,
     modality: Modality,
 ) -> dict[str, Any]:
-    """Fréchet distances to held-out people, as `run.json` holds them; null where `missing` says why."""
-    count = min(len(reference.held_out), len(reference.trained))
+    """Figures against held-out people, as `run.json` holds them; null where `missing` says why."""
+    count = min(len(reference.held_out.windows), len(reference.trained.windows))
     if count < FEWEST:
         nothing = {"private": None, "public_only": None, "floor": None}
         why = f"no distance was computed: fewer than {FEWEST} windows are held out, or are in training"
         return {"frechet": nothing, "note": NOTE, "missing": [why]}
-    shuffled = [_shuffle(part)[:count] for part in (reference.held_out, reference.trained)]
-    held_out, trained = shuffled
-    evaluator = Evaluator.fit(trained if public is None else public.windows, modality)
-
-    def distance(other: Tensor) -> float:
-        return round(evaluator.frechet(held_out, other), 4)
-
-    def drawn(generator: Generator) -> float:
-        motions = draw(generator, count, None, seed=1).motions
-        return distance(torch.from_numpy(np.stack(motions)))
-
-    rows: dict[str, float | None] = {
-        "private": drawn(private),
-        "public_only": None if public_only is None else drawn(public_only),
-        "floor": distance(trained),
+    reference = reference.cut(count)
+    yardstick = Yardstick.of(reference, public, modality, len(private.codec.labels))
+    rows = {"private": yardstick.measure(drawn(private, count))}
+    if public_only is not None:
+        rows["public_only"] = yardstick.measure(drawn(public_only, count))
+    # The classifier has seen the people in training: what it can reach shows on those held out.
+    rows["floor"] = yardstick.measure(reference.trained) | {
+        "accuracy": yardstick.accuracy(reference.held_out)
     }
-    notes: dict[str, str] = {
+    notes = {
         "private": "trained in this run",
         "public_only": "the same generator trained on public motions alone",
         "floor": "other real people",
     }
     missing = []
     if public_only is None:
-        notes["public_only"] = "none, as there are no public motions of this kind to train on"
-        missing.append(f"public only: {notes['public_only']}")
-    table = [{"generator": name, "frechet": value, "note": notes[name]} for name, value in rows.items()]
+        missing.append("public only: none, as there are no public motions of this kind to train on")
+    table = [{"generator": name, **row, "note": notes[name]} for name, row in rows.items()]
     if public is not None:
-        as_they_are = distance(_shuffle(public.windows)[:count])
-        table.append(
-            {"generator": "public motions as they are", "frechet": as_they_are, "note": "no generator"}
-        )
-    return {"frechet": rows, "table": table, "windows": count, "note": NOTE, "missing": missing}
+        as_they_are = yardstick.measure(_some(public, count))
+        table.append({"generator": "public motions as they are", **as_they_are, "note": "no generator"})
+    distances = {name: rows.get(name, {}).get("frechet") for name in notes}
+    return {"frechet": distances, "table": table, "windows": count, "note": NOTE, "missing": missing}
 
 
-def _shuffle(windows: Tensor) -> Tensor:
-    return windows[torch.randperm(len(windows), generator=torch.Generator().manual_seed(0))]
+def drawn(generator: Generator, count: int) -> Corpus:
+    """`count` generated motions with the labels that they were drawn for."""
+    samples = draw(generator, count, None, seed=1)
+    index: Mapping[str, int] = {label: i for i, label in enumerate(generator.codec.labels)}
+    labels = torch.tensor([index.get(label, len(index)) for label in samples.labels])
+    return Corpus(torch.from_numpy(np.stack(samples.motions)), labels)
+
+
+def _some(corpus: Corpus, count: int) -> Corpus:
+    rows = torch.randperm(len(corpus.windows), generator=torch.Generator().manual_seed(0))[:count]
+    return Corpus(corpus.windows[rows], corpus.labels[rows])

@@ -90,6 +90,13 @@ def test_quality_says_so_when_the_data_did_not_help() -> None:
     assert "did not help" in text and "does not release it" in text and "held out" in text
 
 
+def test_further_figures_are_shown_with_what_they_mean() -> None:
+    row = {"generator": "private", "frechet": 1.0, "skate": 0.123, "accuracy": None}
+    text = report_page(RUN | {"quality": {"table": [row]}}, METRICS, [])
+    assert "Skating" in text and "0.123" in text and "planted toe" in text
+    assert "by a classifier" not in text
+
+
 def test_a_quality_table_is_shown_as_given() -> None:
     rows = [
         {"generator": "private", "frechet": 1.25, "note": "mean of 3"},
