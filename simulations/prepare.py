@@ -40,7 +40,7 @@ _PATIENCE = 600.0
 _LOSS_SHARE = 0.1  # a loss of 1 then takes a tenth of the clip norm
 LOCK = ".simulation.lock"
 """Held by the simulation's process for as long as it lives."""
-_PUBLIC_SEED = 1_000_003  # apart from any private population's seed
+PUBLIC_SEED = 1_000_003  # apart from any private population's seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
             raise InputError("--public is for skeletons: the sensor codec is fitted on no data")
         return None
     if config.public is None:
-        seed = config.seed + _PUBLIC_SEED
+        seed = config.seed + PUBLIC_SEED
         recordings = synthesise(PUBLIC, seed, range(config.public_people), motions=config.motions)
     else:
         public = open_data_set(config.public, DataOptions(skip_bad=config.skip_bad))

@@ -9,10 +9,15 @@ from torch import Tensor
 
 from common.errors import InputError
 from common.generator.codec import Codec
+from common.generator.identity_codec import IdentityCodec
 from common.generator.motion_codec import MotionCodec
+from common.generator.pca_codec import PcaCodec
 from common.generator.sensor_codec import SensorCodec
+from common.generator.vae_codec import VaeCodec
 
-_CODECS: Final[Mapping[str, type[Codec]]] = {MotionCodec.kind: MotionCodec, SensorCodec.kind: SensorCodec}
+_CODECS: Final[Mapping[str, type[Codec]]] = {
+    codec.kind: codec for codec in (MotionCodec, PcaCodec, IdentityCodec, VaeCodec, SensorCodec)
+}
 
 
 def load_codec(arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Codec:

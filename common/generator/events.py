@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from common.generator import bounds
 from common.generator.codec import dct_basis
 from common.motion.features import FEATURES
 
 _GRID: Final = 128  # points along the way
+_CHUNK: Final = 64  # motions at a time
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,14 @@ class Event:
     pace: int
     idle: float
 
+    @property
+    def width(self) -> int:
+        return self.pace + self.path * FEATURES
+
     def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([self._forward(part) for part in features.split(_CHUNK)])
+
+    def _forward(self, features: Tensor) -> Tensor:
         way = self._way(features)  # [n, frames], 0 to 1
         even = torch.linspace(0, 1, _GRID).expand(len(features), -1).contiguous()
         time = _invert(way, even)  # the frame at each point of the way
@@ -49,6 +58,9 @@ class Event:
 
     def inverse(self, coefficients: Tensor, generator: torch.Generator) -> Tensor:
         """Coefficients to features `[n, frames, 67]`; nothing random was taken out, none is put in."""
+        return torch.cat([self._inverse(part) for part in coefficients.split(_CHUNK)])
+
+    def _inverse(self, coefficients: Tensor) -> Tensor:
         slope = torch.exp(coefficients[:, : self.pace] @ self._cosines[:, : self.pace].T)
         time = torch.cumsum(slope[:, :-1], dim=1)
         time = torch.cat([torch.zeros_like(time[:, :1]), time], dim=1)
@@ -58,6 +70,9 @@ class Event:
         signal = torch.einsum("gk,nkc->ngc", self._cosines, shape)
         return sample(signal, _invert(time, frames))
 
+    def restored(self, coefficients: Tensor, features: Tensor) -> Tensor:
+        return self.inverse(coefficients, torch.Generator())
+
     def weights(self, channel: Tensor, timing: float) -> Tensor:
         """Weights `[pace + path * 67]` under which a sum of squares is a mean square over the way."""
         return torch.cat([torch.full((self.pace,), timing), channel.repeat(self.path)])
@@ -66,8 +81,13 @@ class Event:
         return {"kind": self.kind} | asdict(self)
 
     @classmethod
-    def from_description(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(**{name: value for name, value in fields.items() if name != "kind"})
+    def from_description(cls, fields: Mapping[str, Any], frames: int) -> Self:
+        return cls(
+            frames=bounds.integer(fields, "frames", frames, frames),
+            path=bounds.integer(fields, "path", 1, _GRID),
+            pace=bounds.integer(fields, "pace", 1, _GRID),
+            idle=bounds.number(fields, "idle", 0, 1e9),
+        )
 
     @cached_property
     def _cosines(self) -> Tensor:

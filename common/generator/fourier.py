@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Final, Self
 import torch
 from torch import Tensor
 
+from common.errors import InputError
+from common.generator import bounds
 from common.generator.codec import dct_basis
 from common.motion.features import FEATURES
 
@@ -23,6 +25,8 @@ _STEPS: Final = 128  # frequencies tried
 _CHUNK: Final = 512  # motions at a time
 _TRIED: Final = 256  # motions looked at to choose a band and a phase channel
 _RIDGE: Final = 1e-3  # keeps a slow carrier and the slow part from cancelling each other
+_MOST_WAVES: Final = 16  # frequencies x frames x columns are held at once
+_MOST_ENVELOPE: Final = 4
 _HALF_BAND: Final = 1.39  # a band is just under an octave: half a frequency is never in it
 
 
@@ -65,9 +69,13 @@ class Fourier:
 
     def _forward(self, features: Tensor) -> Tensor:
         rate, series = self._series(features)
-        first = self._carriers(series)[:, :, 0, 0, PHASE_CHANNELS[self.phase]]  # cosine and sine
-        turned = self._delayed(series, -torch.atan2(first[:, 1], first[:, 0]))
+        turned = self._delayed(series, -self._phase(series))
         return torch.cat([torch.log(rate)[:, None], turned.flatten(1)], dim=1)
+
+    def _phase(self, series: Tensor) -> Tensor:
+        """Where in its cycle each motion starts, rad, `[n]`."""
+        first = self._carriers(series)[:, :, 0, 0, PHASE_CHANNELS[self.phase]]  # cosine and sine
+        return torch.atan2(first[:, 1], first[:, 0])
 
     def _series(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Frequency `[n]` in Hz and the coefficients from the window's first frame on, `[n, k, 67]`."""
@@ -79,10 +87,17 @@ class Fourier:
 
     def inverse(self, coefficients: Tensor, generator: torch.Generator) -> Tensor:
         """Coefficients to features `[n, frames, 67]` that start at a random phase."""
+        return self._started(coefficients, torch.rand(len(coefficients), generator=generator) * 2 * pi)
+
+    def restored(self, coefficients: Tensor, features: Tensor) -> Tensor:
+        """Coefficients to features that start where `features` do."""
+        phases = [self._phase(self._series(part)[1]) for part in features.split(_CHUNK)]
+        return self._started(coefficients, torch.cat(phases))
+
+    def _started(self, coefficients: Tensor, phase: Tensor) -> Tensor:
         rate = coefficients[:, 0].clamp(log(self.low), log(self.high)).exp()
         series = coefficients[:, 1:].unflatten(1, (self._width, FEATURES))
-        start = torch.rand(len(rate), generator=generator) * 2 * pi
-        return torch.einsum("ntk,nkc->ntc", self._design(rate), self._delayed(series, start))
+        return torch.einsum("ntk,nkc->ntc", self._design(rate), self._delayed(series, phase))
 
     def weights(self, channel: Tensor, timing: float) -> Tensor:
         """Weights `[1 + k * 67]` under which a sum of squares is nearly a mean square over time.
@@ -96,8 +111,21 @@ class Fourier:
         return {"kind": self.kind} | asdict(self)
 
     @classmethod
-    def from_description(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(**{name: value for name, value in fields.items() if name != "kind"})
+    def from_description(cls, fields: Mapping[str, Any], frames: int) -> Self:
+        phase = bounds.text(fields, "phase")
+        if phase not in PHASE_CHANNELS:
+            raise InputError(f"the codec's phase is {phase!r:.40}: choose from {', '.join(PHASE_CHANNELS)}")
+        low = bounds.number(fields, "low", 0.01, 100)
+        return cls(
+            frames=bounds.integer(fields, "frames", frames, frames),
+            rate=bounds.number(fields, "rate", 0.1, 10_000),
+            slow=bounds.integer(fields, "slow", 1, _MOST_WAVES),
+            harmonics=bounds.integer(fields, "harmonics", 1, _MOST_WAVES),
+            envelope=bounds.integer(fields, "envelope", 1, _MOST_ENVELOPE),
+            low=low,
+            high=bounds.number(fields, "high", low, 100),
+            phase=phase,
+        )
 
     @classmethod
     def fit(cls, features: Tensor, rate: float, slow: int, harmonics: int, envelope: int) -> Self:
@@ -122,6 +150,10 @@ class Fourier:
                     (_prominence(first[..., channel], few[..., channel]), replace(trial, phase=phase))
                 )
         return max(found, key=lambda pair: pair[0])[1]
+
+    @property
+    def width(self) -> int:
+        return 1 + self._width * FEATURES
 
     @property
     def _width(self) -> int:

@@ -20,9 +20,16 @@ class Transform(Protocol):
 
     kind: ClassVar[str]
 
+    @property
+    def width(self) -> int:
+        """Numbers in the coefficients."""
+
     def forward(self, features: Tensor) -> Tensor: ...
 
     def inverse(self, coefficients: Tensor, generator: torch.Generator) -> Tensor: ...
+
+    def restored(self, coefficients: Tensor, features: Tensor) -> Tensor:
+        """The inverse at the phase of `features`."""
 
     def weights(self, channel: Tensor, timing: float) -> Tensor: ...
 
@@ -37,12 +44,20 @@ class Handed:
 
     inner: Transform
 
+    @property
+    def width(self) -> int:
+        return 1 + self.inner.width
+
     def forward(self, features: Tensor) -> Tensor:
         side = torch.where(sidedness(features) < 0, -1.0, 1.0)
         return torch.cat([side[:, None], self.inner.forward(_to_right(features, side))], dim=1)
 
     def inverse(self, coefficients: Tensor, generator: torch.Generator) -> Tensor:
         return _to_right(self.inner.inverse(coefficients[:, 1:], generator), coefficients[:, 0])
+
+    def restored(self, coefficients: Tensor, features: Tensor) -> Tensor:
+        side = coefficients[:, 0]
+        return _to_right(self.inner.restored(coefficients[:, 1:], _to_right(features, side)), side)
 
     def weights(self, channel: Tensor, timing: float) -> Tensor:
         return torch.cat([torch.tensor([SIDE_WEIGHT]), self.inner.weights(channel, timing)])

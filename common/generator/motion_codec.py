@@ -1,8 +1,7 @@
-"""The codec of skeleton motion: one public transform and one public basis for each label."""
+"""The codec of skeleton motion: a public basis for each label, of one transform or a choice of two."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
@@ -11,72 +10,34 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from common.generator.codec import (
-    LATENT_BOUND,
-    Codec,
-    Description,
-    modality_description,
-    modality_from,
-)
-from common.generator.events import Event
-from common.generator.fourier import Fourier
-from common.generator.handed import Handed, Transform, sidedness
+from common.generator import bounds
+from common.generator.codec import Codec, Description, modality_description
+from common.generator.corpus import digest
+from common.generator.entry import Choice, Entry, Packed, entry_from
+from common.generator.entry_fit import MINIMUM, fit_entry
 from common.motion.features import FEATURES, from_features, to_features
 from common.motion.recording import SKELETON, Modality
 
-MINIMUM: Final = 64
-"""Public motions that a label needs for an entry of its own; below, it shares the pooled one."""
-
-_FLOOR: Final = 0.05  # smallest scale, as a share of the second: rare directions must not explode
 _LIMIT: Final = 1.5  # features further out than this factor of the public range are cut
-_TRAVEL_WEIGHT: Final = (4.0, 6.0, 6.0)  # yaw, x, z per frame: small numbers that add up over a window
-_TIMING_WEIGHT: Final = 4.0
-_EQUALISE: Final = 0.7  # between principal components in metres (0) and of standardised coefficients (1)
-_TRIED: Final = 384  # public motions looked at to choose a transform
-_USED: Final = 4096  # and to fit an entry's basis
-_ITERATIONS: Final = 8
-_HANDED: Final = 0.5  # sidedness of all but one in twenty that makes an action one-sided
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """latent = (V^T W (coefficients - mean)) / scale, with V orthonormal in weighted coefficients.
-
-    `mean` and `weight` are `[width]`, `basis` V is `[width, latent]`, `scale` `[latent]`.
-    """
-
-    transform: Transform
-    mean: Tensor
-    weight: Tensor
-    basis: Tensor
-    scale: Tensor
-
-    def encode(self, features: Tensor) -> Tensor:
-        weighted = (self.transform.forward(features) - self.mean) * self.weight
-        return (weighted @ self.basis / self.scale).clamp(-LATENT_BOUND, LATENT_BOUND)
-
-    def decode(self, latents: Tensor, generator: torch.Generator) -> Tensor:
-        bounded = latents.clamp(-LATENT_BOUND, LATENT_BOUND)
-        coefficients = self.mean + (bounded * self.scale) @ self.basis.T / self.weight
-        return self.transform.inverse(coefficients, generator)
 
 
 @dataclass(frozen=True, eq=False)
 class MotionCodec(Codec):
-    """Joints `[n, 61, 22, 3]` to latents; `entries[of[label]]` serves a label, `of[-1]` none.
+    """Joints `[n, window + 1, 22, 3]` to latents; `entries[of[label]]` serves a label, `of[-1]` none.
 
     `prior` `[labels + 1]` holds the public shares; `low` and `high` `[67]` bound what is decoded.
     """
 
-    kind: ClassVar[str] = "motion"
+    kind: ClassVar[str] = "structured"
 
     labels: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry | Choice, ...]
     of: tuple[int, ...]
     prior: Tensor
     low: Tensor
     high: Tensor
     public_sha256: str
+    public_origin: str | None = None
     modality: Modality = SKELETON
 
     def __post_init__(self) -> None:
@@ -86,13 +47,11 @@ class MotionCodec(Codec):
 
     @property
     def latent(self) -> int:
-        return int(self.entries[0].scale.shape[0])
+        return self.entries[0].latent
 
     def encode(self, windows: Tensor, labels: Tensor) -> Tensor:
-        if windows.shape[1] != self.modality.window + 1:
-            raise ValueError(f"expected {self.modality.window + 1} frames, got {windows.shape[1]}")
+        features = self._features(windows)
         latents = torch.full((len(windows), self.latent), torch.nan)
-        features = to_features(windows)
         for entry, rows in self._groups(labels):
             latents[rows] = entry.encode(features[rows])
         return latents
@@ -103,128 +62,67 @@ class MotionCodec(Codec):
             features[rows] = entry.decode(latents[rows], generator)
         return from_features(features.clamp(self.low, self.high))
 
+    def reconstruct(self, windows: Tensor, labels: Tensor) -> Tensor:
+        """Windows through latents and back, at the phase of their own that `decode` would draw: to measure with."""
+        features = self._features(windows)
+        back = torch.zeros_like(features)
+        for entry, rows in self._groups(labels):
+            back[rows] = entry.restored(entry.encode(features[rows]), features[rows])
+        return from_features(back.clamp(self.low, self.high))
+
     def label_prior(self) -> Tensor:
         return self.prior
 
-    def _groups(self, labels: Tensor) -> list[tuple[Entry, Tensor]]:
+    def _features(self, windows: Tensor) -> Tensor:
+        if windows.shape[1] != self.modality.window + 1:
+            raise ValueError(f"expected {self.modality.window + 1} frames, got {windows.shape[1]}")
+        return to_features(windows)
+
+    def _groups(self, labels: Tensor) -> list[tuple[Entry | Choice, Tensor]]:
         own = torch.tensor(self.of)[labels]
         return [(entry, torch.nonzero(own == i)[:, 0]) for i, entry in enumerate(self.entries)]
 
     def arrays(self) -> dict[str, Tensor]:
-        arrays = {"prior": self.prior, "low": self.low, "high": self.high}
-        for i, entry in enumerate(self.entries):
-            fields = {"mean": entry.mean, "weight": entry.weight, "basis": entry.basis, "scale": entry.scale}
-            arrays |= {f"{i}/{name}": tensor.contiguous() for name, tensor in fields.items()}
-        return arrays
+        entries = Packed.pack([array for entry in self.entries for array in entry.arrays()])
+        return {"prior": self.prior, "low": self.low, "high": self.high, "entries": entries}
 
     def description(self) -> Description:
         return {
             "kind": self.kind,
             "labels": list(self.labels),
             "of": list(self.of),
-            "transforms": [entry.transform.description() for entry in self.entries],
+            "entries": [entry.description() for entry in self.entries],
             "latent": self.latent,
             "modality": modality_description(self.modality),
             "public_sha256": self.public_sha256,
+            "public_origin": self.public_origin,
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
-        modality = modality_from(description)
-        entries = []
-        for i, fields in enumerate(description["transforms"]):
-            transform = transform_from(fields)
-            parts = [arrays[f"{i}/{name}"] for name in ("mean", "weight", "basis", "scale")]
-            entries.append(Entry(transform, *parts))
+        modality, labels = bounds.modality(description), bounds.labels(description)
+        latent = bounds.integer(description, "latent", 2, bounds.MOST_LATENT)
+        described, of = description["entries"], description["of"]
+        if not isinstance(described, list) or not 1 <= len(described) <= len(labels) + 1:
+            raise InputError("the codec's entries must be a list of 1 to one more than its labels")
+        if not isinstance(of, list) or any(type(index) is not int for index in of):
+            raise InputError("the codec's labels do not name its entries")
+        flat = arrays["entries"]
+        packed = Packed(bounds.tensor(arrays, "entries", flat.numel()))
+        entries = tuple(entry_from(fields, latent, modality.window, packed) for fields in described)
+        if not packed.done:
+            raise InputError("the codec's array entries is longer than its entries")
         return cls(
-            labels=tuple(description["labels"]),
-            entries=tuple(entries),
-            of=tuple(description["of"]),
-            prior=arrays["prior"],
-            low=arrays["low"],
-            high=arrays["high"],
-            public_sha256=str(description["public_sha256"]),
+            labels=labels,
+            entries=entries,
+            of=tuple(of),
+            prior=bounds.tensor(arrays, "prior", len(labels) + 1),
+            low=bounds.tensor(arrays, "low", FEATURES),
+            high=bounds.tensor(arrays, "high", FEATURES),
+            public_sha256=str(bounds.text(description, "public_sha256")),
+            public_origin=bounds.text(description, "public_origin"),
             modality=modality,
         )
-
-
-def transform_from(fields: Mapping[str, Any]) -> Transform:
-    """The transform that its `description()` came from."""
-    if fields["kind"] == Handed.kind:
-        return Handed(transform_from(fields["inner"]))
-    if fields["kind"] == Fourier.kind:
-        return Fourier.from_description(fields)
-    return Event.from_description(fields)
-
-
-def _fit_entry(features: Tensor, latent: int) -> Entry:
-    """The best transform for public `features` with its basis, by what its own Gaussian generates."""
-    few = _spread(features, _TRIED)
-    tried = [_principal(transform, few, latent) for transform in _candidates(few)]
-    best = min(tried, key=lambda entry: _mismatch(entry, few))
-    return _principal(best.transform, _spread(features, _USED), latent)
-
-
-def _spread(features: Tensor, most: int) -> Tensor:
-    """At most `most` rows, evenly spread."""
-    count = min(len(features), most)
-    return features[torch.arange(count) * len(features) // count]
-
-
-def _candidates(features: Tensor) -> list[Transform]:
-    frames, rate = features.shape[1], SKELETON.rate
-    candidates: list[Transform] = [
-        Fourier.fit(features, rate, slow=2, harmonics=4, envelope=1),
-        Event(frames, path=24, pace=20, idle=0.25),
-        Event(frames, path=24, pace=4, idle=1e6),
-    ]
-    if float(torch.quantile(sidedness(features).abs(), 0.05)) > _HANDED:
-        return [Handed(transform) for transform in candidates]
-    return candidates
-
-
-def _principal(transform: Transform, features: Tensor, latent: int) -> Entry:
-    """Weighted principal components of the public coefficients."""
-    coefficients = transform.forward(features)
-    channel = torch.ones(FEATURES)
-    channel[:3] = torch.tensor(_TRAVEL_WEIGHT)
-    weight = transform.weights(channel, _TIMING_WEIGHT)
-    mean = coefficients.mean(dim=0)
-    weighted = (coefficients - mean) * weight
-    weight = weight * (weighted.std(dim=0) + 1e-3).pow(-_EQUALISE)
-    basis, deviation = _axes((coefficients - mean) * weight, latent)
-    scale = deviation.clamp_min(_FLOOR * float(deviation[1]))  # the first may be the side
-    return Entry(transform, mean, weight, basis, scale)
-
-
-def _axes(rows: Tensor, latent: int) -> tuple[Tensor, Tensor]:
-    """The first `latent` principal axes `[width, latent]` of `rows` and their deviations.
-
-    Orthogonal iteration (Halko et al., 2011, algorithm 4.4) from a fixed start.
-    """
-    start = torch.randn(rows.shape[1], latent + 16, generator=torch.Generator().manual_seed(0))
-    basis = torch.linalg.qr(start)[0]
-    for _ in range(_ITERATIONS):
-        basis = torch.linalg.qr(rows.T @ (rows @ basis))[0]
-    _, spread, turn = torch.linalg.svd(rows @ basis, full_matrices=False)
-    return (basis @ turn.T)[:, :latent].contiguous(), spread[:latent] / (len(rows) - 1) ** 0.5
-
-
-def _mismatch(entry: Entry, features: Tensor) -> float:
-    """How far statistics of the entry's own Gaussian are from those of `features`."""
-    random = torch.Generator().manual_seed(0)
-    latents = torch.randn(len(features), entry.scale.shape[0], generator=random)
-    real, drawn = _statistics(features), _statistics(entry.decode(latents, random))
-    unit = real.std(dim=0) + 1e-3
-    shift = (real.mean(dim=0) - drawn.mean(dim=0)) / unit
-    spread = (real.std(dim=0) - drawn.std(dim=0)) / unit
-    return float((shift.square() + spread.square()).mean())
-
-
-def _statistics(features: Tensor) -> Tensor:
-    """Posture and movement of each motion, `[n, 3 * 67]`."""
-    change = features[:, 1:] - features[:, :-1]
-    return torch.cat([features.mean(dim=1), features.std(dim=1), change.std(dim=1)], dim=1)
 
 
 def _shares(labels: Tensor, count: int) -> Tensor:
@@ -236,38 +134,40 @@ def _shares(labels: Tensor, count: int) -> Tensor:
     return torch.cat([counts / counts.sum(), torch.zeros(1)])
 
 
-def _digest(windows: Tensor, labels: Tensor, label_names: Sequence[str]) -> str:
-    digest = hashlib.sha256("|".join(label_names).encode())
-    for tensor in (windows.to(torch.float32), labels.to(torch.int64)):
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def fit_motion_codec(windows: Tensor, labels: Tensor, label_names: Sequence[str], latent: int) -> MotionCodec:
-    """Fit on PUBLIC joints `[n, 61, 22, 3]` with `labels` `[n]` indices into `label_names`.
+def fit_motion_codec(
+    windows: Tensor,
+    labels: Tensor,
+    label_names: Sequence[str],
+    latent: int,
+    *,
+    modality: Modality = SKELETON,
+    origin: str | None = None,
+) -> MotionCodec:
+    """Fit on PUBLIC joints `[n, window + 1, 22, 3]` with `labels` `[n]` indices into `label_names`.
 
     `len(label_names)` in `labels` means no label. Labels with fewer public motions than 64 or
     twice `latent`, and motions without one, share an entry fitted on all public motions. Raises
-    InputError for `latent` below 2 and for fewer than 64 motions.
+    InputError for `latent` below 2 and for fewer motions than 64.
     """
     if latent < 2:
-        raise InputError(f"latent={latent}: the motion codec needs at least 2")
+        raise InputError(f"latent={latent}: the structured codec needs at least 2")
     features = to_features(windows)
     if len(features) < MINIMUM:
         raise InputError(f"the public corpus holds {len(features)} motions: at least {MINIMUM} are needed")
     groups = [features[labels == index] for index in range(len(label_names))]
     rich = [len(group) >= max(MINIMUM, 2 * latent) for group in groups]
-    entries = [_fit_entry(group, latent) for group, own in zip(groups, rich, strict=True) if own]
-    of = [sum(rich[:index]) if own else len(entries) for index, own in enumerate(rich)] + [len(entries)]
-    entries.append(_fit_entry(features, latent))
+    fitted = [group for group, own in zip(groups, rich, strict=True) if own] + [features]
+    of = [sum(rich[:index]) if own else sum(rich) for index, own in enumerate(rich)] + [sum(rich)]
     low, high = features.amin(dim=(0, 1)), features.amax(dim=(0, 1))
     middle, reach = (low + high) / 2, (high - low) / 2 * _LIMIT
     return MotionCodec(
         labels=tuple(label_names),
-        entries=tuple(entries),
+        entries=tuple(fit_entry(group, modality.rate, latent) for group in fitted),
         of=tuple(of),
         prior=_shares(labels, len(label_names)),
         low=middle - reach,
         high=middle + reach,
-        public_sha256=_digest(windows, labels, label_names),
+        public_sha256=digest(windows, labels, label_names),
+        public_origin=origin,
+        modality=modality,
     )
