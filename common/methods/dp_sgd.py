@@ -21,6 +21,7 @@ from common.generator.condition import Condition
 from common.generator.denoisers import ResidualMLP
 from common.generator.diffusion import Preconditioning, log_normal_sigma, stratified
 from common.generator.generator import Generator
+from common.generator.trainable import CHOICES, Trainable
 from common.method import GradientMethod, PublicState, UserBatch, UserRandom
 from common.vector import Layout, Vector
 
@@ -39,10 +40,15 @@ class DPSGD(GradientMethod):
     `learning_rate`: of Adam, falling to zero over `total_rounds` as half a cosine.
     `local_rate`: of a site's own plain gradient step. `ema`: decay of the averaged parameters.
     `label_dropout`: share of sequences trained without label, for guidance.
-    `P_mean`, `P_std`: of ln sigma (EDM, table 1).
+    `P_mean`, `P_std`: of ln sigma (EDM, table 1). `train`, `rank`: the part that is trained
+    (common/generator/trainable.py); the rest is the assets' base and never travels again.
     """
 
     name: ClassVar[str] = "dp_sgd"
+    training: ClassVar[frozenset[str]] = frozenset(
+        ("motions", "replicas", "learning_rate", "local_rate", "ema", "label_dropout", "P_mean", "P_std",
+         "total_rounds", "train", "rank")
+    )  # fmt: skip
 
     assets: Assets = field(compare=False)
     width: int = _option(32, 1, 2048)
@@ -56,6 +62,8 @@ class DPSGD(GradientMethod):
     P_mean: float = _option(0.0, -5.0, 5.0)
     P_std: float = _option(1.2, 0.01, 5.0)
     total_rounds: int = _option(200, 1, 10_000_000)
+    train: str = field(default="all", metadata={"choices": CHOICES})
+    rank: int = _option(4, 1, 256)
 
     @cached_property
     def denoiser(self) -> ResidualMLP:
@@ -63,15 +71,19 @@ class DPSGD(GradientMethod):
         return ResidualMLP(latent=codec.latent, labels=len(codec.labels), width=self.width, depth=self.depth)
 
     @cached_property
+    def trainable(self) -> Trainable:
+        return Trainable(self.denoiser, self.assets.base, self.train, self.rank)
+
+    @cached_property
     def layout(self) -> Layout:
-        return Layout.of(self.denoiser.init(0))
+        return Layout.of(self.trainable.init(0))
 
     @property
     def dimension(self) -> int:
         return self.layout.dimension
 
     def init(self, seed: int) -> PublicState:
-        start = self.denoiser.init(seed)
+        start = self.trainable.init(seed)
         zeros = {name: torch.zeros_like(value) for name, value in start.items()}
         return PublicState(0, _state(start, start, zeros, zeros))
 
@@ -104,7 +116,7 @@ class DPSGD(GradientMethod):
         y = examples["latents"][:, :, None]
         condition = Condition(*(examples[name] for name in Condition._fields)).repeated(self.replicas)
         noised = y + sigma[..., None] * examples["noise"]
-        error = edm.denoised(self.denoiser, parameters, noised, sigma, condition) - y
+        error = edm.denoised(self.trainable, parameters, noised, sigma, condition) - y
         each = (edm.weight(sigma) * error.square().mean(dim=-1)).mean(dim=-1)  # [users, M]
         mask = examples["mask"]
         total = torch.where(mask, each, torch.zeros_like(each)).sum(dim=1)
@@ -139,7 +151,8 @@ class DPSGD(GradientMethod):
 
     def generator(self, state: PublicState) -> Generator:
         codec = self.assets.codec
-        return Generator(codec, self.denoiser, under("ema/", state.arrays), codec.label_prior())
+        parameters = self.trainable.merged(under("ema/", state.arrays))
+        return Generator(codec, self.denoiser, parameters, codec.label_prior())
 
 
 def _state(*groups: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from common.vector import Layout
 from server.generate import draw
 from simulations.evaluation.evaluator import Evaluator
 from simulations.prepare import Corpus
+from simulations.public_training import SeededRandom
 
 FEWEST: Final = 100
 """Held-out windows below which a distance would say more about chance than about motions."""
@@ -32,19 +33,6 @@ class Reference:
     trained: Tensor
 
 
-class _SeededRandom:
-    """Randomness for training on public data."""
-
-    def __init__(self, users: int, random: torch.Generator) -> None:
-        self._users, self._random = users, random
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(self._users, *shape, generator=self._random)
-
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(self._users, *shape, generator=self._random)
-
-
 def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator, rounds: int) -> Generator:
     """The same generator, trained the same way on public motions alone, without noise or clip."""
     random = torch.Generator().manual_seed(0)
@@ -56,7 +44,7 @@ def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator
         condition = Condition.of(corpus.labels[rows], generator.codec.frames)
         users = UserBatch(latents[rows], condition, torch.ones_like(rows, dtype=torch.bool))
         parameters = {n: v.clone().requires_grad_() for n, v in method.parameters(state).items()}
-        loss = method.loss(parameters, method.examples(users, _SeededRandom(len(rows), random))).mean()
+        loss = method.loss(parameters, method.examples(users, SeededRandom(len(rows), random))).mean()
         gradients = torch.autograd.grad(loss, [parameters[name] for name in layout.names])
         mean = layout.flatten(dict(zip(layout.names, gradients, strict=True)))
         state = method.update(state, mean)
