@@ -101,7 +101,8 @@ class Model:
 def load(run: str | Path, signer: str | None = None) -> Model:
     """The generator of a run folder; InputError where it is missing, damaged or not rightly signed.
 
-    A folder of `fedmotion pretrain` will do, too: it has learned from public motions only. `signer` is the public key that must have signed it, in hexadecimal; by default the one
+    A folder of `fedmotion pretrain` will do, too: it has learned from public motions only.
+    `signer` is the public key that must have signed it, in hexadecimal; by default the one
     that `run.json` names, where there is one.
     """
     folder = Path(run)

@@ -156,7 +156,7 @@ def _run(
         _require_rounds(folder)
     checkpoint = Checkpoint.load(folder)
     with console.status("evaluating against held-out people (in simulation only)"):
-        measured = _measure(config, checkpoint, data, public)
+        measured = measure(config, checkpoint, data, public)
     run = {
         **_describe(config, checkpoint, folder, sites),
         "parameters": vars(parameters),
@@ -188,9 +188,10 @@ def _require_rounds(folder: Path) -> None:
     raise Refusal(code, f"the run stopped: {outcome['stopped']} ({codes}){way_out}")
 
 
-def _measure(
+def measure(
     config: Simulation, checkpoint: Checkpoint, data: DataSet, public: Corpus | None
 ) -> dict[str, Any]:
+    """`quality` of `run.json`: in simulation only."""
     method = checkpoint.method()
     generator = method.generator(checkpoint.state)
     baseline = None
