@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Command -> (module, function, help): one table, imported when used.
 COMMANDS = {
     "simulate": ("simulations.cli", "simulate", "Train one generator over many simulated sites."),
+    "pretrain": ("simulations.pretrain_cli", "pretrain", "Train a generator on public motions alone."),
     "plan": ("server.cli", "plan", "What a budget buys, before any data are read."),
     "generate": ("server.cli", "generate", "Draw motions from a run's generator."),
     "data": ("client.data", "data", "Look at motion data in any format, or convert them."),

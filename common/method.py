@@ -70,9 +70,14 @@ class UserRandom(Protocol):
 
 
 class Method(ABC):
-    """A method; concrete ones are frozen dataclasses whose fields are their hyper-parameters."""
+    """A method; concrete ones are frozen dataclasses whose fields are their hyper-parameters.
+
+    `training` names those that say how parameters are found and not what they mean: the others
+    are the design, which pre-trained parameters belong to.
+    """
 
     name: ClassVar[str]
+    training: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def init(self, seed: int) -> PublicState:

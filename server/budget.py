@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from common.errors import InputError
 from common.query import (
     MOST_SITES_PER_PERSON,
     MOST_STEPS,
+    MOST_VALUES,
     NEIGHBOURING,
     Plan,
     PrivacyEvent,
@@ -35,6 +37,7 @@ class Question:
 
     Two of `epsilon`, `noise_multiplier` and `rounds` give the third; one of the first two
     alone is spent in `ROUNDS` rounds. `sites_per_person` bounds how many sites hold one person.
+    `parameters` is how many are trained in private; None: as many as the demo.
     """
 
     users: int
@@ -46,13 +49,15 @@ class Question:
     epsilon: float | None = None
     noise_multiplier: float | None = None
     rounds: int | None = None
+    parameters: int | None = None
 
 
 def answer(question: Question) -> dict[str, Any]:
     """The plan as JSON; raises InputError naming what is out of range.
 
     `dimension_usable` and `dimension_coarse` are how many parameters keep the noise at 5 and
-    30 % of the signal; `model_noise` is that share for a model of `model_dimension`.
+    30 % of the signal; `model_noise` is that share for a model of `model_dimension`, and
+    `model_verdict` one word for it.
     """
     _check(question)
     delta = min(1e-5, 1 / (10 * question.users)) if question.delta is None else question.delta
@@ -66,7 +71,8 @@ def answer(question: Question) -> dict[str, Any]:
         )
     one = _noise_share(multiplier, question.sampling_rate, rounds, spread(question.trust, question.sites))
     usable, coarse = (math.floor((limit * question.users / one) ** 2) for limit in (USABLE, COARSE))
-    model = one * math.sqrt(MODEL) / question.users
+    dimension = question.parameters or MODEL
+    model = one * math.sqrt(dimension) / question.users
     return {
         "users": question.users,
         "unit": "user",
@@ -84,9 +90,10 @@ def answer(question: Question) -> dict[str, Any]:
         "events": [vars(event)],
         "dimension_usable": usable,
         "dimension_coarse": coarse,
-        "model_dimension": MODEL,
+        "model_dimension": dimension,
         "model_noise": model,
-        "advice": _advice(model),
+        "model_verdict": verdict(model),
+        "advice": _advice(model, question.parameters),
     }
 
 
@@ -132,11 +139,29 @@ def _noise_share(multiplier: float, rate: float, steps: int, spread: float) -> f
     return spread * multiplier / (rate * math.sqrt(steps))
 
 
-def small_group(plan: Plan, sites: int, units: int) -> str | None:
-    """One line where so few units leave nothing but noise; None where they do not."""
+def noise_in(plan: Plan, sites: int, units: int) -> float:
+    """Noise over signal (kappa) that is left after all rounds of `plan`."""
     steps = plan.rounds * plan.steps_per_round
     one = _noise_share(plan.noise_multiplier, plan.sampling_rate, steps, spread(plan.trust, sites))
-    share = one * math.sqrt(plan.dimension) / units
+    return one * math.sqrt(plan.dimension) / units
+
+
+def verdict(share: float) -> str:
+    """What a model learns through so much noise over signal: usable, coarse or drowned."""
+    if share <= 2 * USABLE:
+        return "usable"
+    return "coarse" if share <= DROWNED else "drowned"
+
+
+def with_parameters(found: Mapping[str, Any], parameters: int) -> dict[str, Any]:
+    """What an `answer` says of another number of private parameters."""
+    share = found["model_noise"] * math.sqrt(parameters / found["model_dimension"])
+    return {"parameters": parameters, "noise": share, "verdict": verdict(share)}
+
+
+def small_group(plan: Plan, sites: int, units: int) -> str | None:
+    """One line where so few units leave nothing but noise; None where they do not."""
+    share = noise_in(plan, sites, units)
     if share <= DROWNED:
         return None
     whom = {"user": "people", "record": "records"}[plan.unit]
@@ -166,6 +191,8 @@ def _check(question: Question) -> None:
         "--noise-multiplier": (multiplier is None or 1e-3 <= multiplier <= 1e6, multiplier, "1e-3 to 1e6"),
         "--rounds": (rounds is None or 1 <= rounds <= MOST_STEPS, rounds, f"1 to {MOST_STEPS}"),
         "--sampling-rate": (0 < question.sampling_rate <= 1, question.sampling_rate, "above 0 and at most 1"),
+        "--parameters": (question.parameters is None or 1 <= question.parameters <= MOST_VALUES,
+                         question.parameters, f"1 to {MOST_VALUES}"),
         "--sites": (question.sites >= 1, question.sites, "1 or more"),
         "--sites-per-person": (1 <= question.sites_per_person <= most, question.sites_per_person,
                                f"1 to {most}: no more than there are sites, and {MOST_SITES_PER_PERSON}"),
@@ -178,11 +205,12 @@ def _check(question: Question) -> None:
         raise InputError(f"--delta is {question.delta}: it must lie between 0 and 1/{question.users}")
 
 
-def _advice(share: float) -> str:
-    noise = f"dp_sgd, with its usual {MODEL:,} parameters: noise {_percent(share)} of the signal"
-    if share <= 2 * USABLE:
+def _advice(share: float, parameters: int | None) -> str:
+    size = f"its usual {MODEL:,} parameters" if parameters is None else f"{parameters:,} private parameters"
+    noise = f"dp_sgd, with {size}: noise {percent(share)} of the signal"
+    if verdict(share) == "usable":
         return f"{noise}; train it"
-    if share <= DROWNED:
+    if verdict(share) == "coarse":
         return f"{noise}; expect the rough shape of motions, closer to these people than public-only"
     return (
         f"no gradient training: the noise is {_times(share)} the signal, so public-only will be as good;"
@@ -190,5 +218,5 @@ def _advice(share: float) -> str:
     )
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.2g} %"

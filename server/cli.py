@@ -26,17 +26,31 @@ def plan(
     sites: Annotated[int, typer.Option(help="Sites that each add noise (trust local).")] = 8,
     sites_per_person: Annotated[int, typer.Option(help="How many sites may hold one person.")] = 1,
     trust: Annotated[str, typer.Option(help="local or central.")] = "local",
+    parameters: Annotated[
+        int | None, typer.Option(help="How many are trained in private (default: the demo's).")
+    ] = None,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder of fedmotion pretrain: ask about every part of it.")
+    ] = None,
+    train: Annotated[
+        str | None,
+        typer.Option(help="With --pretrained, about one: all, attention, lora, bias_norm, condition."),
+    ] = None,
+    rank: Annotated[int, typer.Option(help="With --pretrained, the rank of lora.")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """What a budget buys, before any data are read: noise or rounds, usable dimension, method.
 
     The noise that is left after all rounds is compared with the strongest signal that people can give: up to
     5 % of it a model of so many parameters trains well, up to 30 % it finds the rough shape of motions.
-    Public-only is what the same generator gives without any of the people.
+    Public-only is what the same generator gives without any of the people. With --pretrained, each part of
+    it that may be trained in private is called usable (noise up to 10 %), coarse (up to 100 %) or drowned.
     """
     from common.query import Trust
-    from server.budget import Question, answer
+    from server.budget import Question, answer, percent, with_parameters
+    from server.parts import private_parameters
 
+    parts = private_parameters(pretrained, train, rank, parameters)
     question = Question(
         users=users,
         epsilon=epsilon,
@@ -47,8 +61,10 @@ def plan(
         sites=sites,
         sites_per_person=sites_per_person,
         trust=cast(Trust, trust),
+        parameters=parts.get(train or "", parameters),
     )
     found = answer(question)
+    found["parts"] = {name: with_parameters(found, size) for name, size in parts.items()}
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -60,6 +76,11 @@ def plan(
         f"  noise multiplier {found['noise_multiplier']:.4g}",
         f"  usable up to {found['dimension_usable']:,} parameters (noise 5 % of the signal)",
         f"  coarse up to {found['dimension_coarse']:,} (noise 30 %: the rough shape of motions)",
+        *(
+            f"  {name}: {part['parameters']:,} private parameters, noise {percent(part['noise'])} of"
+            f" the signal: {part['verdict']}"
+            for name, part in found["parts"].items()
+        ),
         f"  {found['advice']}",
     )
     for line in lines:
@@ -94,6 +115,7 @@ def generate(
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed is {seed}: it must be from 0 to 2^63 - 1")
     from common.motion.export import FORMATS
+    from common.pretrained import PUBLIC_ONLY
     from server.generate import PAGE_MOTIONS, check_format, check_new, load, write
 
     model = load(run, signer)
@@ -109,5 +131,7 @@ def generate(
         print(json.dumps({**told, "files": [str(path) for path in paths]}))
         return
     print(f"{len(paths)} files in {out}" if len(paths) > 1 else paths[0])
+    if model.guarantee == PUBLIC_ONLY:
+        print(f"generated from {PUBLIC_ONLY}: nobody's private recordings are in it")
     if chosen == "html" and count > PAGE_MOTIONS:
         print(f"the page shows the first {PAGE_MOTIONS}; write {FORMATS[modality.kind][0]} for all")

@@ -17,6 +17,8 @@ from common.motion.export import FORMATS, write_motions
 from common.motion.postprocess import postprocess
 from common.motion.recording import Modality
 from common.motion.skeleton import JOINT_NAMES
+from common.pretrained import FILE as PRETRAINED
+from common.pretrained import PUBLIC_ONLY, Pretrained
 from common.storage import read_json, writing
 from server.checkpoint import Checkpoint
 from server.guarantee import no_guarantee
@@ -109,10 +111,17 @@ class Model:
 def load(run: str | Path, signer: str | None = None) -> Model:
     """The generator of a run folder; InputError where it is missing, damaged or not rightly signed.
 
+    A folder of `fedmotion pretrain` will do, too: it has learned from public motions only.
     `signer` is the public key that must have signed it, in hexadecimal; by default the one
     that `run.json` names, where there is one.
     """
     folder = Path(run)
+    if (folder / PRETRAINED).exists():
+        if signer is not None:
+            raise InputError(
+                f"{folder} is pre-trained on public motions and carries no signature: no --signer"
+            )
+        return Model(Pretrained.load(folder).generator(), PUBLIC_ONLY, None)
     if signer is None and (folder / RUN).exists():
         signer = read_json(folder / RUN).get("signer")
     checkpoint = Checkpoint.load(folder, signer)

@@ -20,6 +20,7 @@ from server.guarantee import (
     terms,
 )
 from server.markup import card, facts, table
+from server.origin import training_section
 from server.pages import Clip, Window, page, player, sensor_charts
 
 _MANY_SITES = 12
@@ -52,6 +53,7 @@ def report_page(
         _notes(run),
         _samples(motions, windows, rate),
         budget_section(run, metrics),
+        training_section(run),
         _quality(run),
         _sites(run),
         _repeat(command),

@@ -37,6 +37,9 @@ def simulate(
     public: Annotated[
         Path | None, typer.Option(help="Folder of public motions; default: a shifted procedural population.")
     ] = None,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder of fedmotion pretrain, to start from.")
+    ] = None,
     people: Annotated[
         int | None,
         typer.Option(help="Procedural people, or the declared number of people or records of --data."),
@@ -125,8 +128,8 @@ def simulate(
     from simulations.run import simulate as run_simulation
 
     given: dict[str, Any] = {
-        "data": data, "public": public, "people": people, "sites": sites, "rounds": rounds,
-        "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
+        "data": data, "public": public, "pretrained": pretrained, "people": people, "sites": sites,
+        "rounds": rounds, "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
         "sites_per_person": sites_per_person, "method": method, "trust": trust, "unit": unit,
         "engine": engine, "holdout": holdout, "site_column": site_column,
         "person_pattern": person_pattern, "manifest": manifest and str(manifest),

@@ -35,7 +35,8 @@ class SiteTable(BaseModel):
 class Simulation(BaseModel):
     """Every setting of a simulation; None means: derived from the data, as the field says.
 
-    `people`: how many procedural people, or the declared number of units of real data (default:
+    `pretrained`: a folder of `fedmotion pretrain`, whose codec, design and parameters the run starts
+    from. `people`: how many procedural people, or the declared number of units of real data (default:
     as counted, which then is a public fact). `sites`: equal shares, by a hash of the person; or
     `[[site]]` tables; or one site for each value of `site_column`, which `[[site]]` tables may name
     and give a budget. `delta`: by default
@@ -51,6 +52,7 @@ class Simulation(BaseModel):
 
     data: Path | None = Field(default=None, strict=False)
     public: Path | None = Field(default=None, strict=False)
+    pretrained: Path | None = Field(default=None, strict=False)
     people: int | None = Field(default=None, ge=1)
     motions: int = Field(default=4, ge=1, le=64)
     sites: int | None = Field(default=None, ge=1, le=10_000)
@@ -65,7 +67,7 @@ class Simulation(BaseModel):
     sampling_rate: float = Field(default=0.5, gt=0, le=1)
     clip_norm: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     method: str = "dp_sgd"
-    options: dict[str, int | float] = {}
+    options: dict[str, int | float | str] = {}
     latent: int = Field(default=32, ge=2, le=512)
     trust: Trust = "local"
     unit: Unit = "user"
@@ -88,7 +90,7 @@ class Simulation(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     test_mode: bool = False
 
-    @field_validator("data", "public")
+    @field_validator("data", "public", "pretrained")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.resolve()
@@ -176,7 +178,7 @@ def read_source(source: str | None) -> dict[str, Any]:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
-    for key in ("data", "public"):
+    for key in ("data", "public", "pretrained"):
         if isinstance(values.get(key), str):
             values[key] = path.parent / values[key]
     for key in ("manifest", "joints"):

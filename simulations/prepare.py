@@ -27,12 +27,13 @@ from common.motion.recording import Modality, Recording
 from common.motion.windows import windows
 from common.query import TEST_RUN, Plan, person_event
 from common.signing import create_key, load_key, public_name
-from common.storage import write_atomically, writing
+from common.storage import write_atomically, write_json, writing
 from server.checkpoint import FILE, KEY, Checkpoint
 from server.rounds import Settings
 from simulations.config import Simulation
 from simulations.partition import Deal, deal, trained
 from simulations.people import Read
+from simulations.pretrained import Start, start_from
 from simulations.toml import to_toml
 
 DEFAULT_PEOPLE = 2000
@@ -40,7 +41,10 @@ _PATIENCE = 600.0
 _LOSS_SHARE = 0.1  # a loss of 1 then takes a tenth of the clip norm
 LOCK = ".simulation.lock"
 """Held by the simulation's process for as long as it lives."""
-PUBLIC_SEED = 1_000_003  # apart from any private population's seed
+PUBLIC_SEED = 1_000_003
+"""Added to a seed for the public population: apart from any private population's."""
+ORIGIN = "public.json"
+"""Where the pre-trained parameters of a run come from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,13 +136,16 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
             " it must be at most the number of sites"
         )
     units = declared_units(config, data)
-    assets = Assets(_codec(config, data, public))
+    start = _start(config, data, public)
+    config, assets = config.model_copy(update={"options": dict(start.options)}), start.assets
     seed = str(config.seed) if config.test_mode else None
     key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY, seed)
     plan = replace(make_plan(config, assets, units), coordinator_key=public_name(key))
     with writing(folder):
         for part in ("sites", "ledgers", "samples"):
             (folder / part).mkdir(exist_ok=True)
+    if start.public is not None:
+        write_json(folder / ORIGIN, start.public)
     for site in deals:
         _write_site(folder, site, config, plan, units)
     test_seed = config.seed if config.test_mode else None
@@ -146,6 +153,12 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
     method = build(plan.method, plan.options, assets)
     Checkpoint(plan, assets.arrays(), method.init(config.seed)).save(folder, key)
     return plan
+
+
+def _start(config: Simulation, data: DataSet, public: Corpus | None) -> Start:
+    if config.pretrained is not None:
+        return start_from(config.pretrained, config, data)
+    return Start(config.options, Assets(fit_codec(data.modality, data.labels, public, config.latent)), None)
 
 
 def declared_units(config: Simulation, data: DataSet) -> int:
@@ -197,14 +210,15 @@ def make_plan(config: Simulation, assets: Assets, units: int) -> Plan:
     )
 
 
-def _codec(config: Simulation, data: DataSet, public: Corpus | None) -> Codec:
-    if public is None:
-        return SensorCodec(data.modality, data.labels)
-    if len(public.windows) <= config.latent:
+def fit_codec(modality: Modality, labels: tuple[str, ...], public: Corpus | None, latent: int) -> Codec:
+    """The codec of motions like these, fitted on public ones; that of sensors is fitted on none."""
+    if modality.kind == "sensor" or public is None:
+        return SensorCodec(modality, labels)
+    if len(public.windows) <= latent:
         raise InputError(
-            f"the public corpus has {len(public.windows)} windows, too few for a codec of {config.latent}"
+            f"the public corpus has {len(public.windows)} windows, too few for a codec of {latent}"
         )
-    return fit_motion_codec(public.windows, public.labels, data.labels, config.latent)
+    return fit_motion_codec(public.windows, public.labels, labels, latent)
 
 
 def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units: int) -> None:

@@ -34,9 +34,10 @@ from simulations.config import Simulation, read_again, read_config
 from simulations.engine import LOG, run_flower, run_inprocess
 from simulations.evaluation.quality import Reference, quality, train_on_public
 from simulations.notes import notes
+from simulations.parameters import parameters_of
 from simulations.partition import held_out, trained
 from simulations.people import Remembered
-from simulations.prepare import LOCK, Corpus, corpus, open_people, prepare, public_corpus
+from simulations.prepare import LOCK, ORIGIN, Corpus, corpus, open_people, prepare, public_corpus
 from simulations.progress import shown
 from simulations.repeat import repeat_command
 
@@ -140,8 +141,9 @@ def _run(
     console: Console,
 ) -> dict[str, Any]:
     sites = [SiteFile.read(path) for path in sorted((folder / "sites").glob("*.toml"))]
-    remarks = notes(plan, sites, public)
-    for line in remarks:
+    parameters = parameters_of(folder, sum(site.declared_population for site in sites), len(sites))
+    remarks = notes(plan, sites, None if config.pretrained else public)
+    for line in (parameters.line(), *remarks):
         console.print(f"note: {line}", style="yellow", markup=False, soft_wrap=True)
     if _finished(folder, plan):
         console.print(f"all {plan.rounds} rounds were done before: only evaluated and shown again")
@@ -154,8 +156,14 @@ def _run(
         _require_rounds(folder)
     checkpoint = Checkpoint.load(folder)
     with console.status("evaluating against held-out people (in simulation only)"):
-        measured = _measure(config, checkpoint, data, public)
-    run = {**_describe(config, checkpoint, folder, sites), "notes": remarks, "quality": measured}
+        measured = measure(config, checkpoint, data, public)
+    run = {
+        **_describe(config, checkpoint, folder, sites),
+        "parameters": vars(parameters),
+        "public": read_json(folder / ORIGIN) if config.pretrained else None,
+        "notes": remarks,
+        "quality": measured,
+    }
     write_json(folder / RUN, run)
     _present(checkpoint, run, repeat_command(config), folder)
     return run
@@ -180,13 +188,16 @@ def _require_rounds(folder: Path) -> None:
     raise Refusal(code, f"the run stopped: {outcome['stopped']} ({codes}){way_out}")
 
 
-def _measure(
+def measure(
     config: Simulation, checkpoint: Checkpoint, data: DataSet, public: Corpus | None
 ) -> dict[str, Any]:
+    """`quality` of `run.json`: in simulation only."""
     method = checkpoint.method()
     generator = method.generator(checkpoint.state)
     baseline = None
-    if public is not None and isinstance(method, GradientMethod):
+    if config.pretrained is not None:
+        baseline = method.generator(method.init(config.seed))  # as it was before round 1
+    elif public is not None and isinstance(method, GradientMethod):
         baseline = train_on_public(method, public, generator, checkpoint.plan.rounds)
     groups = [held_out(config).select(data), _reference(config, data)]
     parts = [corpus(data.recordings(people), data.modality, data.labels) for people in groups]

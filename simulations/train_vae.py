@@ -71,7 +71,8 @@ def train(windows: Tensor, training: Training, *, sha256: str, origin: str) -> V
         vae = ConvVae(FEATURES, WIDTH, CHANNELS)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=_RATE, weight_decay=1e-4)
     slow = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / training.steps))
+        optimizer,
+        lambda step: min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / training.steps)),
     )
     for step, batch in enumerate(_batches(features, random, training.steps), start=1):
         loss = _loss(vae, scale, batch, random)

@@ -14,7 +14,7 @@ from torch import Tensor
 from client.users import Users
 from common.query import Plan, Release
 from tests.leaks import Sum, wrap_sum
-from tests.small_site import ENGINES, ask, crowd, make_gate, make_state, new_ledger
+from tests.small_site import ENGINES, ask, assets_of, crowd, make_gate, make_state, new_ledger
 
 
 @contextmanager
@@ -44,7 +44,7 @@ class World:
         self._gate = make_gate(
             self.ledger, lambda: self._people, seed=seed, methods=(plan.method,), engine=engine
         )
-        self._gate.accept(plan, {})
+        self._gate.accept(plan, assets_of(plan.method, plan.options).arrays())
 
     def release(self, people: Users, round: int = 1, scale: float = 0.3) -> Release:
         """The site's answer in `round`, as if it had been restarted with `people`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from client.speed import Engine, Speed
 from client.users import Users
 from common.generator.assets import Assets
 from common.generator.sensor_codec import SensorCodec
+from common.generator.trainable import with_low_rank
 from common.method import GradientMethod, PublicState, digest_arrays
 from common.methods import build
 from common.motion.sensors import SENSOR
@@ -31,19 +32,36 @@ ENGINES = ("auto", "ghost", "vmap", "loop", "opacus")
 """Ways to compute the clipped sum (a speed setting): each keeps every law, so each takes every test."""
 
 
+def assets_of(method: str, options: Mapping[str, Any]) -> Assets:
+    """The codec, and where only a part is trained, a base of random public parameters."""
+    if options.get("train", "all") == "all":
+        return Assets(CODEC)
+    whole = {name: value for name, value in options.items() if name not in ("train", "rank")}
+    start = build(method, whole, Assets(CODEC))
+    assert isinstance(start, GradientMethod)
+    random = torch.Generator().manual_seed(7)
+    base = {
+        name: value + 0.4 * torch.randn(value.shape, generator=random)
+        for name, value in start.parameters(start.init(0)).items()
+    }
+    low_rank = options["train"] == "lora"
+    return Assets(CODEC, with_low_rank(base, options.get("rank", 4), 0) if low_rank else base)
+
+
 def method_of(plan: Plan) -> GradientMethod:
-    method = build(plan.method, plan.options, Assets(CODEC))
+    method = build(plan.method, plan.options, assets_of(plan.method, plan.options))
     assert isinstance(method, GradientMethod)
     return method
 
 
 def make_plan(**changes: Any) -> Plan:
     options = {**OPTIONS, **changes.pop("options", {})}
+    assets = assets_of("dp_sgd", options)
     plan = Plan(
         run_id="run",
         method="dp_sgd",
         options=options,
-        dimension=build("dp_sgd", options, Assets(CODEC)).dimension,
+        dimension=build("dp_sgd", options, assets).dimension,
         clip_norm=0.5,
         noise_multiplier=2.0,
         sampling_rate=0.5,
@@ -53,7 +71,7 @@ def make_plan(**changes: Any) -> Plan:
         steps_per_round=1,
         delta=1e-5,
         codec=CODEC.description(),
-        arrays_digest=digest_arrays({}),
+        arrays_digest=digest_arrays(assets.arrays()),
         labels=LABELS,
     )
     return replace(plan, **changes)

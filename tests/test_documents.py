@@ -13,6 +13,7 @@ import pytest
 import client.cli
 import server.cli
 import simulations.cli
+import simulations.pretrain_cli
 from common.methods.dp_sgd import DPSGD
 from simulations.config import Simulation, SiteTable
 from simulations.repeat import FILE_ONLY
@@ -20,6 +21,7 @@ from simulations.repeat import FILE_ONLY
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulations.cli.simulate,
+    "pretrain": simulations.pretrain_cli.pretrain,
     "plan": server.cli.plan,
     "generate": server.cli.generate,
     "ledger show": client.cli.show,
@@ -67,11 +69,12 @@ def test_every_flag_is_documented_and_the_other_keys_are_for_files_only() -> Non
 
 def test_every_option_of_the_method_is_documented_with_its_range() -> None:
     rows = table("Options of `dp_sgd`")
-    options = {name: item for name, item in DPSGD.__dataclass_fields__.items() if "low" in item.metadata}
+    options = {name: item for name, item in DPSGD.__dataclass_fields__.items() if item.metadata}
     assert {"total_rounds", *rows} == set(options), "total_rounds is the key rounds"
     for name, (default, reach, _) in rows.items():
-        low, high = options[name].metadata["low"], options[name].metadata["high"]
-        assert (default, reach) == (str(options[name].default), f"{low} to {high}"), name
+        facts = options[name].metadata
+        said = ", ".join(facts["choices"]) if "choices" in facts else f"{facts['low']} to {facts['high']}"
+        assert (default, reach) == (str(options[name].default), said), name
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from torch import Tensor
 from client.mechanism import SampledGaussian
 from client.users import Users
 from common.accounting import epsilon
-from common.generator.assets import Assets
-from common.method import UserBatch, UserRandom
+from common.generator.trainable import CHOICES
+from common.method import UserBatch, UserRandom, digest_arrays
 from common.methods import NAMES, build
 from common.noise import PersonRandom, Source
 from common.query import Plan
@@ -33,6 +33,7 @@ from tests.small_site import (
     OPTIONS,
     POPULATION,
     ask,
+    assets_of,
     crowd,
     make_plan,
     make_state,
@@ -42,21 +43,37 @@ from tests.small_site import (
 
 METHODS: dict[str, dict[str, Any]] = {"dp_sgd": OPTIONS}
 """Every method with options that make it small."""
+PARTS = ("lora", "bias_norm", "condition")
+for _part in PARTS:
+    METHODS[f"dp_sgd/{_part}"] = {**OPTIONS, "width": 96, "train": _part, "rank": 2}
+"""And every part of it that may be trained in private; wide, so that noise can be told from chance."""
 C = 0.5
 HUGE = 1e6
 SEED = 1
 
-each = pytest.mark.parametrize(("method", "engine"), list(itertools.product(METHODS, ENGINES)))
+each = pytest.mark.parametrize(
+    ("method", "engine"),
+    [*itertools.product(NAMES, ENGINES), *((method, "auto") for method in METHODS if method not in NAMES)],
+)
+"""A method under every engine, its parts under the one that is chosen: engines have tests of their own."""
 
 
 def test_no_method_escapes_the_laws() -> None:
-    assert set(METHODS) == set(NAMES)
+    assert {method.split("/")[0] for method in METHODS} == set(NAMES)
+    assert set(PARTS) | {"all", "attention"} == set(CHOICES), "this network has no attention"
 
 
 def law_plan(method: str, **changes: Any) -> Plan:
-    dimension = build(method, METHODS[method], Assets(CODEC)).dimension
+    name, options = method.split("/")[0], METHODS[method]
+    assets = assets_of(name, options)
     return replace(
-        make_plan(), method=method, options=METHODS[method], dimension=dimension, clip_norm=C, **changes
+        make_plan(),
+        method=name,
+        options=options,
+        dimension=build(name, options, assets).dimension,
+        arrays_digest=digest_arrays(assets.arrays()),
+        clip_norm=C,
+        **changes,
     )
 
 
@@ -94,7 +111,7 @@ def check_sensitivity(folder: Path, method: str, engine: str, pairs: int, rate: 
 def test_adding_or_removing_one_person_moves_the_sum_by_c_at_most(
     tmp_path: Path, method: str, engine: str
 ) -> None:
-    check_sensitivity(tmp_path, method, engine, pairs=60)
+    check_sensitivity(tmp_path, method, engine, pairs=60 if method in NAMES else 10)
 
 
 @pytest.mark.attack
@@ -123,6 +140,7 @@ def with_broken(people: dict[str, int], value: float) -> Users:
 
 def raise_on_nan(method: str, patch: pytest.MonkeyPatch) -> None:
     """A method that cannot compute with a broken person, and says so for the whole batch."""
+    method = method.split("/")[0]
     real = NAMES[method].examples
 
     def examples(self: Any, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:

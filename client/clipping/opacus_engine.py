@@ -114,9 +114,15 @@ class _Redirect(TorchFunctionMode):
 
 
 def _holding(layer: nn.Module, weight: Any, bias: Any) -> nn.Module:
-    layer.weight = weight
-    layer.bias = bias
+    layer.weight = _parameter(weight)
+    layer.bias = _parameter(bias)
     return layer
+
+
+def _parameter(value: Any) -> Any:
+    """A tensor that is not trained stands in its layer as a parameter without gradient."""
+    plain = isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
+    return nn.Parameter(value, requires_grad=False) if plain else value
 
 
 def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Module:

@@ -20,7 +20,7 @@ class Assets:
     """Nothing in here depends on anybody's data but the public's.
 
     `base` are parameters of the denoiser, pre-trained on public motions (empty: training starts
-    from scratch).
+    from scratch), and the frozen factors of LoRA where it is used.
     """
 
     codec: Codec

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.denoisers import KINDS
-from common.generator.denoisers.denoiser import Denoiser
+from common.generator.denoisers.denoiser import Denoiser, Network
 from common.generator.denoisers.mlp import ResidualMLP
 from common.generator.denoisers.transformer import Transformer
 from common.generator.denoisers.unet import UNet
@@ -40,6 +40,11 @@ class Design:
     `weighting`: of the loss over sigma. `label_dropout`: share of sequences trained without
     condition, for guidance. `geometric`: weight of the losses of velocity and foot contact.
     """
+
+    training: ClassVar[frozenset[str]] = frozenset(
+        ("noise_levels", "P_mean", "P_std", "diffusion_steps", "weighting", "label_dropout", "geometric")
+    )
+    """Options with which the same parameters may be trained on: they mean the same under others."""
 
     denoiser: str = choice("mlp", *KINDS)
     width: int = number(32, 1, 2048)
@@ -81,7 +86,7 @@ class Design:
         order = self.norm_order == "before"
         return Transformer(**shared, heads=self.heads, feed=self.feed, norm_first=order).checked()
 
-    def objective_of(self, assets: Assets, denoiser: Denoiser, replicas: int) -> Objective:
+    def objective_of(self, assets: Assets, denoiser: Network, replicas: int) -> Objective:
         """The loss by which `denoiser` is trained, at `replicas` noise levels a sequence."""
         row = self.diffusion.preconditioning
         kind = row.noise_levels if self.noise_levels == "default" else self.noise_levels

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from common.generator.condition import Condition
-from common.generator.denoisers.denoiser import Denoiser, Level, valid
+from common.generator.denoisers.denoiser import Level, Network, valid
 from common.generator.noise_levels import time_vp
 
 Function = Callable[[Tensor], Tensor]
@@ -118,7 +118,7 @@ class Diffusion:
 
     def denoised(
         self,
-        denoiser: Denoiser,
+        denoiser: Network,
         parameters: Mapping[str, Tensor],
         x: Tensor,
         sigma: Tensor,
@@ -132,7 +132,7 @@ class Diffusion:
         return unpadded(row.c_skip(s) * x + row.c_out(s) * inside, condition, denoiser)
 
 
-def unpadded(x: Tensor, condition: Condition, denoiser: Denoiser) -> Tensor:
+def unpadded(x: Tensor, condition: Condition, denoiser: Network) -> Tensor:
     """`x` `[..., latent]` with zeros, whatever stood there, in the frames that are padding."""
     if denoiser.frames == 1:
         return x

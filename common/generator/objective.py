@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from common.generator.condition import Condition
-from common.generator.denoisers.denoiser import Denoiser
+from common.generator.denoisers.denoiser import Network
 from common.generator.diffusion import Diffusion, unpadded
 from common.generator.geometry import Geometry
 from common.generator.noise_levels import NoiseLevels, stratified
@@ -33,7 +33,7 @@ class Objective:
     `geometric` times the losses of `geometry` are added, unweighted by sigma as in MDM.
     """
 
-    denoiser: Denoiser
+    denoiser: Network
     diffusion: Diffusion
     noise_levels: NoiseLevels
     replicas: int

@@ -31,6 +31,11 @@ def options_of(method: Method) -> dict[str, int | float | str]:
     return {name: getattr(method, name) for name in _options(type(method))}
 
 
+def design_of(method: Method) -> dict[str, int | float | str]:
+    """The options of `method` that its parameters belong to: with others they mean something else."""
+    return {name: value for name, value in options_of(method).items() if name not in method.training}
+
+
 def option_of(name: str, options: Mapping[str, Any], option: str) -> Any:
     """What `option` of method `name` is under `options`, unchecked; None where there is no such option."""
     known = _options(NAMES[name]) if name in NAMES else {}

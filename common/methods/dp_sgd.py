@@ -18,9 +18,10 @@ from torch import Tensor
 
 from common.generator.assets import Assets, under
 from common.generator.denoisers.denoiser import Denoiser
-from common.generator.design import Design, number
+from common.generator.design import Design, choice, number
 from common.generator.generator import Generator
 from common.generator.objective import Objective, masked_mean
+from common.generator.trainable import CHOICES, Trainable
 from common.method import GradientMethod, PublicState, UserBatch, UserRandom
 from common.vector import Layout, Vector
 
@@ -32,9 +33,17 @@ class DPSGD(Design, GradientMethod):
     `motions`: sequences of one person a round at most. `replicas`: noise draws K a sequence.
     `learning_rate`: of Adam, falling to zero over `total_rounds` as half a cosine.
     `local_rate`: of a site's own plain gradient step. `ema`: decay of the averaged parameters.
+    `train`, `rank`: the part that is trained (common/generator/trainable.py); the rest is the
+    assets' base and never travels again.
     """
 
     name: ClassVar[str] = "dp_sgd"
+    training: ClassVar[frozenset[str]] = (
+        frozenset(
+            ("motions", "replicas", "learning_rate", "local_rate", "ema", "total_rounds", "train", "rank")
+        )
+        | Design.training
+    )
 
     assets: Assets = field(compare=False)
     motions: int = number(4, 1, 1024)
@@ -43,6 +52,8 @@ class DPSGD(Design, GradientMethod):
     local_rate: float = number(0.1, 1e-7, 1e3)
     ema: float = number(0.95, 0.0, 0.99999)
     total_rounds: int = number(200, 1, 10_000_000)
+    train: str = choice("all", *CHOICES)
+    rank: int = number(4, 1, 256)
 
     @cached_property
     def network(self) -> Denoiser:
@@ -50,18 +61,22 @@ class DPSGD(Design, GradientMethod):
 
     @cached_property
     def objective(self) -> Objective:
-        return self.objective_of(self.assets, self.network, self.replicas)
+        return self.objective_of(self.assets, self.trainable, self.replicas)
+
+    @cached_property
+    def trainable(self) -> Trainable:
+        return Trainable(self.network, self.assets.base, self.train, self.rank)
 
     @cached_property
     def layout(self) -> Layout:
-        return Layout.of(self.network.init(0))
+        return Layout.of(self.trainable.init(0))
 
     @property
     def dimension(self) -> int:
         return self.layout.dimension
 
     def init(self, seed: int) -> PublicState:
-        start = self.network.init(seed)
+        start = self.trainable.init(seed)
         zeros = {name: torch.zeros_like(value) for name, value in start.items()}
         return PublicState(0, _state(start, start, zeros, zeros))
 
@@ -113,9 +128,8 @@ class DPSGD(Design, GradientMethod):
 
     def generator(self, state: PublicState) -> Generator:
         codec = self.assets.codec
-        return Generator(
-            codec, self.network, under("ema/", state.arrays), codec.label_prior(), self.diffusion
-        )
+        parameters = self.trainable.merged(under("ema/", state.arrays))
+        return Generator(codec, self.network, parameters, codec.label_prior(), self.diffusion)
 
 
 def _state(*groups: Mapping[str, Tensor]) -> dict[str, Tensor]:

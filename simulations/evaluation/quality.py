@@ -8,7 +8,6 @@ from typing import Any, Final, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from common.generator.condition import Condition
 from common.generator.generator import Generator
@@ -28,6 +27,7 @@ from simulations.evaluation.movement import (
     spectral_distance,
 )
 from simulations.prepare import Corpus
+from simulations.public_training import SeededRandom
 
 FEWEST: Final = 100
 """Held-out windows below which a distance would say more about chance than about motions."""
@@ -100,19 +100,6 @@ class Yardstick:
         return round(self.classifier.accuracy(scores, corpus.labels[rows]), 4)
 
 
-class _SeededRandom:
-    """Randomness for training on public data."""
-
-    def __init__(self, users: int, random: torch.Generator) -> None:
-        self._users, self._random = users, random
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(self._users, *shape, generator=self._random)
-
-    def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(self._users, *shape, generator=self._random)
-
-
 def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator, rounds: int) -> Generator:
     """The same generator, trained the same way on public motions alone, without noise or clip."""
     random = torch.Generator().manual_seed(0)
@@ -124,7 +111,7 @@ def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator
         condition = Condition.of(corpus.labels[rows], generator.codec.frames)
         users = UserBatch(latents[rows], condition, torch.ones_like(rows, dtype=torch.bool))
         parameters = {n: v.clone().requires_grad_() for n, v in method.parameters(state).items()}
-        loss = method.loss(parameters, method.examples(users, _SeededRandom(len(rows), random))).mean()
+        loss = method.loss(parameters, method.examples(users, SeededRandom(len(rows), random))).mean()
         gradients = torch.autograd.grad(loss, [parameters[name] for name in layout.names])
         mean = layout.flatten(dict(zip(layout.names, gradients, strict=True)))
         state = method.update(state, mean)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from math import prod
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -32,6 +32,21 @@ class Level(NamedTuple):
     noise: Tensor
     mean: Tensor
     spread: Tensor
+
+
+class Network(Protocol):
+    """What a loss and a sampler need of a denoiser."""
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def latent(self) -> int: ...
+
+    def apply(self, parameters: Parameters, x: Tensor, level: Level, condition: Condition) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,63 @@
+"""A simulated run that starts from a generator pre-trained on public motions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.datasets import DataSet
+from common.errors import InputError
+from common.generator.assets import Assets
+from common.methods import build, options_of
+from common.pretrained import Pretrained
+from simulations.config import Simulation
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a run starts from: its options with the design filled in, public assets, and their origin.
+
+    `public` is None where training starts from scratch.
+    """
+
+    options: Mapping[str, int | float | str]
+    assets: Assets
+    public: Mapping[str, Any] | None
+
+
+def start_from(folder: Path, config: Simulation, data: DataSet) -> Start:
+    """Codec, design and parameters in `folder`; InputError where config or data are of another kind."""
+    found = Pretrained.load(folder)
+    codec = found.assets.codec
+    if codec.modality != data.modality:
+        raise InputError(
+            f"pretrained {folder} is of {codec.modality.kind} motions, and the data are of another modality:"
+            " pre-train on such motions"
+        )
+    if unknown := sorted(set(data.labels) - set(codec.labels)):
+        raise InputError(
+            f"the data have the label {unknown[0]!r}, and pretrained {folder} knows"
+            f" {', '.join(codec.labels) or 'none'}: pre-train with that label, or declare labels without it"
+        )
+    if config.method != found.method:
+        raise InputError(f"method is {config.method}, and pretrained {folder} was made for {found.method}")
+    _agree(config, found, folder)
+    options = {**found.design, **config.options}
+    every = options_of(build(config.method, {**options, "train": "all"}, found.assets))
+    train, rank = config.options.get("train", every["train"]), int(every["rank"])
+    if train != "lora":
+        return Start(options, found.assets, vars(found.public))
+    return Start(options, found.low_rank(rank, config.seed), vars(found.public))
+
+
+def _agree(config: Simulation, found: Pretrained, folder: Path) -> None:
+    """What is said twice must be the same; a latent that is the default was not said."""
+    codec, default = found.assets.codec, Simulation.model_fields["latent"].default
+    given = {**config.options, **({} if config.latent == default else {"latent": config.latent})}
+    for name, value in {**found.design, "latent": codec.latent}.items():
+        if given.get(name, value) != value:
+            raise InputError(
+                f"{name} is {given[name]}, and pretrained {folder} was made with {value}: leave it out"
+            )

@@ -1,0 +1,226 @@
+"""The part of a denoiser that is trained in private: the right names, the same function, any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from client.clipping.choice import choose
+from client.clipping.step import Examples, Step
+from client.speed import Engine, Speed
+from common.errors import InputError
+from common.generator.condition import Condition
+from common.generator.denoisers import ResidualMLP
+from common.generator.diffusion import Denoiser
+from common.generator.trainable import CHOICES, Trainable, part, supported, with_low_rank
+from common.vector import Layout
+from tests.clipping import rows_of
+
+FRAMES, WIDTH, LABELS, UNITS, MOTIONS = 5, 6, 3, 4, 2
+MLP = ResidualMLP(latent=FRAMES * WIDTH, labels=LABELS, width=8, depth=2)
+
+
+@dataclass(frozen=True)
+class Attentive:
+    """One block of attention and one of feed-forward, with the names that denoisers have."""
+
+    def init(self, seed: int) -> dict[str, Tensor]:
+        random = torch.Generator().manual_seed(seed)
+        shapes: dict[str, tuple[int, ...]] = {
+            "label.weight": (LABELS + 1, WIDTH), "block0.norm1.weight": (WIDTH,),
+            "block0.norm1.bias": (WIDTH,), "block0.feed1.weight": (WIDTH, WIDTH),
+            "block0.feed1.bias": (WIDTH,), "output.weight": (WIDTH, WIDTH),
+        }  # fmt: skip
+        for name in ("q", "k", "v", "out"):
+            shapes[f"block0.attention.{name}.weight"] = (WIDTH, WIDTH)
+            shapes[f"block0.attention.{name}.bias"] = (WIDTH,)
+        return {name: 0.5 * torch.randn(shape, generator=random) for name, shape in shapes.items()}
+
+    def apply(self, p: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
+        hidden = x.unflatten(-1, (FRAMES, WIDTH)) * torch.exp(c_noise)[..., None, None]
+        hidden = hidden + F.embedding(condition.labels, p["label.weight"])[..., None, :]
+        norm = F.layer_norm(hidden, (WIDTH,), p["block0.norm1.weight"], p["block0.norm1.bias"])
+
+        def projected(name: str, value: Tensor) -> Tensor:
+            place = f"block0.attention.{name}"
+            return F.linear(value, p[f"{place}.weight"], p[f"{place}.bias"])
+
+        q, k, v = (projected(name, norm) for name in ("q", "k", "v"))
+        hidden = hidden + projected("out", F.scaled_dot_product_attention(q, k, v))
+        hidden = hidden + F.silu(F.linear(hidden, p["block0.feed1.weight"], p["block0.feed1.bias"]))
+        return F.linear(hidden, p["output.weight"]).flatten(start_dim=-2)
+
+
+DENOISERS: dict[str, Denoiser] = {"mlp": MLP, "attentive": Attentive()}
+CASES = [("mlp", train) for train in CHOICES if train != "attention"]
+CASES += [("attentive", train) for train in CHOICES]
+each = pytest.mark.parametrize(("network", "train"), CASES)
+
+
+def somewhere(values: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return {name: value + 0.3 * torch.randn(value.shape, generator=random) for name, value in values.items()}
+
+
+def trainable(network: str, train: str, rank: int = 2) -> Trainable:
+    denoiser = DENOISERS[network]
+    base = somewhere(denoiser.init(0), 1)
+    return Trainable(denoiser, with_low_rank(base, rank, 0) if train == "lora" else base, train, rank)
+
+
+def drawn(units: int = UNITS) -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(2)
+    place = (units, MOTIONS)
+    return {
+        "x": torch.randn(*place, FRAMES * WIDTH, generator=random),
+        "y": torch.randn(*place, FRAMES * WIDTH, generator=random),
+        "c_noise": torch.randn(place, generator=random) * 0.2,
+        "labels": torch.randint(LABELS + 1, place, generator=random),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """The mean square between F and what is wanted."""
+
+    name: ClassVar[str] = "fitting"
+    denoiser: Denoiser
+
+    def loss(self, parameters: Mapping[str, Tensor], examples: Examples) -> Tensor:
+        condition = Condition.of(examples["labels"], FRAMES)
+        found = self.denoiser.apply(parameters, examples["x"], examples["c_noise"], condition)
+        return (found - examples["y"]).square().mean(dim=(1, 2))
+
+
+@each
+def test_the_start_is_the_base_to_the_bit(network: str, train: str) -> None:
+    chosen = trainable(network, train)
+    whole = chosen.merged(chosen.init(0))
+    assert whole.keys() == chosen.denoiser.init(0).keys()
+    assert all(torch.equal(value, chosen.base[name]) for name, value in whole.items())
+
+
+@each
+def test_the_part_gives_what_the_merged_whole_gives(network: str, train: str) -> None:
+    chosen = trainable(network, train)
+    parameters = somewhere(chosen.init(0), 3)
+    alone = Fitting(chosen).loss(parameters, drawn())
+    whole = Fitting(chosen.denoiser).loss(chosen.merged(parameters), drawn())
+    assert torch.allclose(alone, whole, rtol=1e-5)
+    assert not torch.allclose(whole, Fitting(chosen.denoiser).loss(chosen.base, drawn()), rtol=1e-3)
+
+
+@each
+@pytest.mark.parametrize("engine", ["keep", "ghost", "vmap", "opacus"])
+def test_an_engine_agrees_with_the_loop(network: str, train: str, engine: Engine) -> None:
+    """`choose` raises unless it does; book-keeping folds every parameter, so that none falls back."""
+    chosen = trainable(network, train)
+    parameters = somewhere(chosen.init(0), 3)
+    step = Step(Fitting(chosen), Layout.of(parameters))
+    found = choose(step, parameters, drawn, Speed(engine=engine, units=UNITS)).compute
+    loop = choose(step, parameters, drawn, Speed(engine="loop", units=UNITS)).compute
+    rows, expected = (rows_of(compute(parameters, drawn()), UNITS) for compute in (found, loop))
+    assert float((rows - expected).norm()) <= 1e-5 * float(expected.norm())
+    assert getattr(found, "_rest", frozenset()) == frozenset()
+
+
+def gradient(denoiser: Denoiser, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
+    parts = torch.autograd.grad(Fitting(denoiser).loss(leaves, drawn()).sum(), list(leaves.values()))
+    return dict(zip(leaves, parts, strict=True))
+
+
+@pytest.mark.parametrize("network", DENOISERS)
+def test_lora_of_full_rank_is_training_the_weights(network: str) -> None:
+    """A square and orthonormal: a step on B moves W = W0 + B A as a step on W, and norms are the same."""
+    width = {"mlp": 8, "attentive": WIDTH}[network]
+    chosen = trainable(network, "lora", rank=width)
+    start, whole = chosen.init(0), gradient(chosen.denoiser, chosen.merged(chosen.init(0)))
+    found = gradient(chosen, start)
+    moved = chosen.merged({name: start[name] - 0.1 * g for name, g in found.items()})
+    for name in (b.removesuffix(".B") for b in found):
+        assert torch.allclose(found[f"{name}.B"].norm(), whole[name].norm(), rtol=1e-4)
+        assert torch.allclose(moved[name], chosen.base[name] - 0.1 * whole[name], atol=1e-5)
+
+
+def test_control_a_factor_that_is_not_orthonormal_is_not_training_the_weights() -> None:
+    chosen = trainable("mlp", "lora", rank=8)
+    base = {n: v * 1.5 if n.endswith(".A") else v for n, v in chosen.base.items()}
+    stretched = Trainable(MLP, base, "lora", 8)
+    found = gradient(stretched, stretched.init(0))["block0.weight.B"].norm()
+    assert not torch.allclose(
+        found, gradient(MLP, stretched.merged(stretched.init(0)))["block0.weight"].norm()
+    )
+
+
+def test_what_lora_releases_is_linear_in_b() -> None:
+    """Noise on B adds to W as noise times A, whatever B is: A never moves, so no two noises multiply."""
+    chosen = trainable("attentive", "lora")
+    b, noise = somewhere(chosen.init(0), 4), somewhere(chosen.init(0), 5)
+    noised = chosen.merged({name: b[name] + noise[name] for name in b})
+    for name in (n.removesuffix(".B") for n in b):
+        added = noised[name] - chosen.merged(b)[name]
+        assert torch.allclose(added, noise[f"{name}.B"] @ chosen.base[f"{name}.A"], atol=1e-6)
+
+
+def test_parts_are_told_by_name() -> None:
+    mlp = {name: tuple(value.shape) for name, value in MLP.init(0).items()}
+    attentive = {name: tuple(value.shape) for name, value in Attentive().init(0).items()}
+    assert part(mlp, "lora") == ("block0.weight", "block1.weight")
+    assert part(mlp, "bias_norm") == ("block0.bias", "block1.bias", "input.bias", "noise.bias")
+    assert part(mlp, "condition") == (
+        "label.weight", "noise.bias", "noise.weight", "scale.weight", "shift.weight",
+    )  # fmt: skip
+    assert part(attentive, "lora") == tuple(f"block0.attention.{n}.weight" for n in ("k", "out", "q", "v"))
+    assert len(part(attentive, "attention")) == 8 and part(attentive, "condition") == ("label.weight",)
+    assert {"block0.norm1.weight", "block0.norm1.bias", "block0.attention.q.bias"} < set(
+        part(attentive, "bias_norm")
+    )
+    assert supported(attentive) == CHOICES
+    assert supported(mlp) == tuple(train for train in CHOICES if train != "attention")
+
+
+def broken(name: str, value: Tensor | None) -> dict[str, Tensor]:
+    base = MLP.init(0)
+    return {n: v for n, v in {**base, name: value}.items() if v is not None}
+
+
+@pytest.mark.parametrize(
+    ("base", "train", "message"),
+    [
+        ({}, "lora", "train = lora needs public parameters.*fedmotion pretrain.*pretrained = PATH"),
+        (MLP.init(0), "attention", "no such parameters; choose from all, lora, bias_norm, condition"),
+        (MLP.init(0), "lora", r"lacks block0.weight.A"),
+        (broken("output.weight", None), "all", "lacks output.weight"),
+        (broken("extra", torch.zeros(1)), "all", "has an unknown extra"),
+        (broken("input.bias", torch.zeros(9)), "bias_norm", r"input.bias.*\[9\].*\[8\]"),
+        (broken("input.bias", torch.zeros(8, dtype=torch.float64)), "all", "torch.float64"),
+        (broken("input.bias", torch.full((8,), torch.nan)), "all", "input.bias.*not finite"),
+    ],
+)
+def test_a_base_of_another_denoiser_is_refused(base: dict[str, Tensor], train: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Trainable(MLP, base, train, 2).init(0)
+
+
+def test_a_rank_above_a_layers_width_is_refused() -> None:
+    with pytest.raises(InputError, match=r"rank is 9, and block0\.weight has 8 inputs"):
+        with_low_rank(MLP.init(0), 9, 0)
+
+
+def test_a_weight_used_by_anything_but_a_linear_layer_is_no_silent_zero() -> None:
+    class Tied(Attentive):
+        def apply(self, p: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
+            q = torch.stack([p["block0.attention.q.weight"]])[0]
+            return x + q.sum()
+
+    base = with_low_rank(Tied().init(0), 2, 0)
+    chosen = Trainable(Tied(), base, "lora", 2)
+    with pytest.raises(TypeError, match="LoRA"):
+        Fitting(chosen).loss(chosen.init(0), drawn())
