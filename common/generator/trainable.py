@@ -81,8 +81,6 @@ class Trainable:
     def apply(
         self, parameters: Mapping[str, Tensor], x: Tensor, level: Level, condition: Condition
     ) -> Tensor:
-        self, parameters: Mapping[str, Tensor], x: Tensor, level: Level, condition: Condition
-    ) -> Tensor:
         """F for `x` `[..., latent]`, `level` and `condition` `[...]`: `[..., latent]`."""
         frozen = self._frozen(x.device)
         if self.train != "lora":
