@@ -104,7 +104,7 @@ class Model:
     def draw(self, n: int, label: str | None = None, seed: int = 0, *, raw: bool = False) -> Samples:
         """What `sample` draws, with the label of each motion."""
         if raw and self.generator.codec.modality.kind != "skeleton":
-            raise InputError("raw: sensor windows are not post-processed, so they are raw already")
+            raise InputError("raw: sensor windows are never post-processed; leave it out")
         return draw(self.generator, n, label, seed, self.warning, raw=raw)
 
 

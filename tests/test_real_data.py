@@ -135,6 +135,8 @@ def test_sensors_need_no_description_where_the_layout_is_known(
     capsys.readouterr()
     assert run(fedmotion.COMMANDS, [*given, "--format", "bvh"]) == 2
     assert "csv or npy or html" in capsys.readouterr().err
+    assert run(fedmotion.COMMANDS, [*given[:-1], str(tmp_path / "raw"), "--raw"]) == 2
+    assert "never post-processed" in capsys.readouterr().err and not (tmp_path / "raw").exists()
 
 
 def test_any_other_sensors_are_described_in_a_file(tmp_path: Path) -> None:

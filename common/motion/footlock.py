@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solveh_banded
 
 from common.motion.limits import LEGS
 from common.motion.skeleton import FRAME_RATE
@@ -74,20 +75,37 @@ def _shift(toe: Floats, certain: Floats) -> Floats:
     Horizontally d minimises  sum w_t |d_t+1 - d_t + step_t|^2 + bend |D2 d|^2 + pull |d|^2,
     vertically                sum v_t |d_t - (wanted_t - y_t)|^2 + bend |D2 d|^2 + pull |d|^2.
     """
-    frames = toe.shape[-2]
-    first = np.diff(np.eye(frames), axis=0)
-    second = np.diff(np.eye(frames), n=2, axis=0)
-    smooth = _BEND * second.T @ second + _PULL * np.eye(frames)
-    steps = np.diff(toe, axis=-2)
-    slip = np.einsum("tf,...t,tg->...fg", first, certain, first)
-    wanted = -np.einsum("tf,...t,...tc->...fc", first, certain, steps[..., [0, 2]])
-    ground = np.linalg.solve(smooth + slip, wanted)
-    stands = np.zeros((*certain.shape[:-1], frames))
+    slip = np.diff(toe[..., [0, 2]], axis=-2) * certain[..., None]
+    wanted = np.zeros((*toe.shape[:-1], 2))
+    wanted[..., :-1, :] += slip
+    wanted[..., 1:, :] -= slip
+    ground = _smoothest(np.zeros(toe.shape[:-1]), certain, wanted)
+    stands = np.zeros(toe.shape[:-1])
     stands[..., :-1], stands[..., 1:] = certain, np.maximum(stands[..., 1:], certain)
     rise = _resting(toe[..., 1], stands) - toe[..., 1]
-    weights = stands[..., None] * np.eye(frames)
-    height = np.linalg.solve(smooth + weights, (stands * rise)[..., None])
+    height = _smoothest(stands, np.zeros_like(certain), (stands * rise)[..., None])
     return np.stack([ground[..., 0], height[..., 0], ground[..., 1]], axis=-1)
+
+
+def _smoothest(places: Floats, steps: Floats, wanted: Floats) -> Floats:
+    """Solve for d `[..., frames, k]` what weights of places and of steps and the penalties make of `wanted`.
+
+    The matrix has two diagonals beside the main one: the work grows with the frames.
+    """
+    frames = places.shape[-1]
+    bands = np.zeros((*places.shape[:-1], 3, frames))  # second above, first above, main
+    bands[..., 0, 2:] = _BEND
+    bands[..., 1, 1:-1] -= 2 * _BEND
+    bands[..., 1, 2:] -= 2 * _BEND
+    bands[..., 1, 1:] -= steps
+    bands[..., 2, :] = _PULL + places
+    for first, weight in ((0, 1), (1, 4), (2, 1)):
+        bands[..., 2, first : frames - 2 + first] += weight * _BEND
+    bands[..., 2, :-1] += steps
+    bands[..., 2, 1:] += steps
+    pairs = zip(bands.reshape(-1, 3, frames), wanted.reshape(-1, *wanted.shape[-2:]), strict=True)
+    found = [solveh_banded(matrix, right, check_finite=False) for matrix, right in pairs]
+    return np.asarray(np.reshape(found, wanted.shape), np.float64)
 
 
 def _resting(height: Floats, stands: Floats) -> Floats:

@@ -43,7 +43,7 @@ def write_gltf(path: Path, joints: ArrayLike, rate: float = FRAME_RATE, note: st
     path.write_bytes(to_glb(positions, rate, name=path.stem, note=note))
 
 
-def to_glb(joints: Floats, rate: float, name: str = "motion", note: str | None = None) -> bytes:
+def to_glb(joints: ArrayLike, rate: float, name: str = "motion", note: str | None = None) -> bytes:
     """The bytes of the file that `write_gltf` writes."""
     offsets, rotations, root = joint_rotations(joints)
     rest = _rest_positions(offsets)

@@ -18,8 +18,8 @@ ARMS: Final = ((16, 18, 20), (17, 19, 21))
 """Shoulder, elbow and wrist of the left and of the right arm."""
 FURTHEST: Final = 160.0
 """Largest flexion of knees and elbows, degrees."""
-BACKWARD: Final = (0.0, 10.0)
-"""How far knees, and elbows, bend the wrong way, degrees."""
+BACKWARD: Final = 10.0
+"""How far an elbow bends the wrong way, degrees; a knee does not."""
 
 _TURNED: Final = (150.0, 120.0)  # degrees between an elbow's axis and a fitting one: backward, surely not
 _RAISED: Final = (40.0, 65.0)  # degrees from hanging: an upper arm that still is, that is raised
@@ -58,7 +58,7 @@ def limit_flexion(joints: ArrayLike) -> NDArray[np.float32]:
         depth, front = _behind(positions, leg)
         positions[..., leg[1], :] -= 2 * np.minimum(depth, 0.0)[..., None] * front
     for arm in ARMS:
-        _bend_back(positions, arm, BACKWARD[1] + (FURTHEST - BACKWARD[1]) * _elbow_fit(positions, arm))
+        _bend_back(positions, arm, BACKWARD + (FURTHEST - BACKWARD) * _elbow_fit(positions, arm))
     return positions.astype(np.float32)
 
 

@@ -13,10 +13,12 @@ import pytest
 import fedmotion
 from common.errors import InputError
 from common.motion.kinematics import bone_lengths
+from common.motion.postprocess import postprocess
 from common.motion.skeleton import JOINT_NAMES
 from common.signing import create_key, public_name
 from server.checkpoint import Checkpoint
 from server.shell import run
+from tests.common.motion.glb import Glb
 
 SMALL = """
 people = 30
@@ -71,6 +73,39 @@ def test_python_gives_the_same_motions_as_the_command(finished: Path, tmp_path: 
         assert np.ptp(each, axis=0).max() < 1e-4
 
 
+def test_raw_is_the_generators_own_output(finished: Path, tmp_path: Path) -> None:
+    given = ("--count", 3, "--label", "jump", "--format", "npy")
+    assert generate(finished, *given, "--raw", "--out", tmp_path / "raw") == 0
+    assert generate(finished, *given, "--out", tmp_path / "mended") == 0
+    raw, mended = (
+        np.stack([np.load(file) for file in sorted((tmp_path / part).glob("*.npy"))])
+        for part in ("raw", "mended")
+    )
+    model = fedmotion.load(finished)
+    own, _ = model.generator.sample(3, "jump", 0, stochastic=True)
+    assert np.array_equal(raw, own.numpy()) and np.array_equal(raw, model.sample(3, "jump", raw=True))
+    assert np.array_equal(mended, postprocess(raw))
+    each = [
+        np.ptp([bone_lengths(frame[None]) for frame in motion[0]], axis=0).max() for motion in (raw, mended)
+    ]
+    assert each[0] > 1e-3 > 1e-4 > each[1]
+
+
+def test_gltf_and_humanml3d_are_whole(finished: Path, tmp_path: Path) -> None:
+    given = (finished, "--count", 2, "--label", "walk", "--format")
+    assert generate(*given, "gltf", "--out", tmp_path / "gltf") == 0
+    drawn = fedmotion.load(finished).sample(2, "walk")
+    files = [Glb(path.read_bytes()) for path in sorted((tmp_path / "gltf").glob("*.glb"))]
+    assert len(files) == 2
+    for file, motion in zip(files, drawn, strict=True):
+        assert np.abs(file.joints(30)[:, :3, 3] - motion[30]).max() < 1e-4
+    assert generate(*given, "humanml3d", "--out", tmp_path / "h") == 0
+    names = (tmp_path / "h" / "all.txt").read_text().split()
+    assert names == ["0000_walk", "0001_walk"]
+    assert (tmp_path / "h" / "texts" / "0000_walk.txt").read_text() == "walk#walk/OTHER#0.0#0.0\n"
+    assert np.load(tmp_path / "h" / "new_joint_vecs" / "0001_walk.npy").shape == (59, 263)
+
+
 def test_a_page_is_one_small_file(finished: Path, tmp_path: Path) -> None:
     assert generate(finished, "--count", 30, "--format", "html", "--out", tmp_path) == 0
     (page,) = tmp_path.iterdir()
@@ -89,8 +124,8 @@ def test_json_names_the_files(finished: Path, tmp_path: Path, capsys: pytest.Cap
     [
         (("--count", 2, "--label", "fly"), ("'fly'", "walk")),
         (("--count", 0), ("--count", "0")),
-        (("--count", 2, "--format", "csv"), ("csv", "bvh or npy or html")),
-        (("--count", 2, "--format", "gltf"), ("gltf", "bvh")),
+        (("--count", 2, "--format", "csv"), ("csv", "bvh or gltf or npy or humanml3d or html")),
+        (("--count", 2, "--format", "fbx"), ("fbx", "bvh")),
         (("--count", 2, "--seed", -1), ("--seed", "-1")),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 Floats = NDArray[np.float64]
 
 WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-TYPES = {5121: np.dtype("u1"), 5126: np.dtype("<f4")}
+TYPES: dict[int, np.dtype[Any]] = {5121: np.dtype("u1"), 5126: np.dtype("<f4")}
 
 
 class Glb:
@@ -42,7 +42,7 @@ class Glb:
         assert start % 4 == 0 and (kind.itemsize * width) % 4 == 0
         assert view["byteLength"] == kind.itemsize * width * count
         assert start + view["byteLength"] <= self.document["buffers"][0]["byteLength"]
-        array = np.frombuffer(self.binary, kind, width * count, start).reshape(count, width)
+        array: NDArray[Any] = np.frombuffer(self.binary, kind, width * count, start).reshape(count, width)
         assert np.isfinite(array).all()
         for name, bound in (("min", array.min(axis=0)), ("max", array.max(axis=0))):
             assert name not in accessor or accessor[name] == bound.tolist()
@@ -59,8 +59,7 @@ class Glb:
     def _check_mesh(self) -> None:
         skin, (mesh,) = self.document["skins"][0], self.document["meshes"]
         attributes = mesh["primitives"][0]["attributes"]
-        for name in ("POSITION",):
-            assert {"min", "max"} <= set(self.document["accessors"][attributes[name]])
+        assert {"min", "max"} <= set(self.document["accessors"][attributes["POSITION"]])
         for accessor in attributes.values():
             view = self.document["bufferViews"][self.document["accessors"][accessor]["bufferView"]]
             assert view["target"] == 34962

@@ -101,3 +101,17 @@ def test_each_motion_follows_from_itself_alone() -> None:
 def test_short_motions_are_accepted(frames: int) -> None:
     motion = clean("walk")[0, :frames]
     assert np.allclose(lock_feet(motion), motion, atol=0.01)
+
+
+def test_the_shift_is_the_minimum_of_what_it_says() -> None:
+    """Against a dense least-squares solution of the objective in `_shift`."""
+    rng = np.random.default_rng(0)
+    toe = np.cumsum(rng.normal(0, 0.01, (30, 3)), axis=0)
+    certain = rng.uniform(0, 1, 29)
+    first, second = np.diff(np.eye(30), axis=0), np.diff(np.eye(30), n=2, axis=0)
+    bend, pull = footlock._BEND**0.5, footlock._PULL**0.5
+    rows = np.concatenate([certain[:, None] ** 0.5 * first, bend * second, pull * np.eye(30)])
+    sides = np.zeros((len(rows), 2))
+    sides[:29] = -(certain[:, None] ** 0.5) * np.diff(toe[:, [0, 2]], axis=0)
+    wanted = np.linalg.lstsq(rows, sides, rcond=None)[0]
+    assert np.allclose(footlock._shift(toe, certain)[:, [0, 2]], wanted, atol=1e-9)

@@ -39,7 +39,8 @@ def about_up(yaw: ArrayLike) -> NDArray[np.float64]:
 def turning(frames: int = 80) -> NDArray[np.float64]:
     """A rigid motion that turns by 150 degrees, started somewhere, facing anywhere."""
     yaw = about_up(np.linspace(0.7, 0.7 + np.radians(150), frames))
-    return np.einsum("tij,tkj->tki", yaw, rigid_motion(frames)) + np.array([3.0, -0.4, 1.0])
+    turned = np.einsum("tij,tkj->tki", yaw, rigid_motion(frames)) + np.array([3.0, -0.4, 1.0])
+    return np.asarray(turned, np.float64)
 
 
 @COMPAT
