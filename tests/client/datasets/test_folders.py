@@ -214,3 +214,10 @@ def test_a_described_unit_can_be_detected(tmp_path: Path) -> None:
     (tmp_path / "sensors.toml").write_text(layout.replace('"c", unit = "detect"', '"c", unit = "g"'))
     with pytest.raises(InputError, match="unit detect is for all of acc_x, acc_y and acc_z, or for none"):
         open_data_set(tmp_path, DataOptions())
+
+
+def test_a_table_that_hides_behind_a_fault_is_named(tmp_path: Path) -> None:
+    """Not "nothing here": the one table of the folder is damaged."""
+    (tmp_path / "ann_1.csv.gz").write_bytes(b"\x1f\x8b no gzip")
+    with pytest.raises(InputError, match=r"ann_1.csv.gz: not a readable CSV file"):
+        open_data_set(tmp_path, DataOptions())
