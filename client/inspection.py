@@ -42,6 +42,9 @@ class _Sum:
     seconds: float = 0.0
     windows: int = 0
 
+    def told(self) -> dict[str, Any]:
+        return {"motions": self.motions, "seconds": round(self.seconds, 2), "windows": self.windows}
+
 
 def inspect_data(data: DataSet, people: bool, files: bool) -> dict[str, Any]:
     """Read all of `data` and count: people, motions, seconds, windows, labels, rates, problems.
@@ -49,45 +52,36 @@ def inspect_data(data: DataSet, people: bool, files: bool) -> dict[str, Any]:
     Nothing names a person or a file unless `people` or `files` asks for it. Motions count as
     the data set hands them over: a run of one label, for sensors.
     """
-    modality = data.modality
+    modality, known = data.modality, data.unknown_people is None
     sums: dict[str, _Sum] = {person: _Sum() for person in data.people()}
-    labels: Counter[str] = Counter(dict.fromkeys(data.labels, 0))
-    unlabelled = captions = 0
+    labels: Counter[str | None] = Counter(dict.fromkeys(data.labels, 0))
+    captions = 0
     for recording in data.recordings(data.people()):
         _add(sums[recording.person], recording, data)
+        labels[recording.label] += 1
         captions += len(recording.captions)
-        if recording.label is None:
-            unlabelled += 1
-        else:
-            labels[recording.label] += 1
+    unlabelled = labels.pop(None, 0)
     seen = [each for each in sums.values() if each.motions]
     problems = data.findings.problems
+    shape = {"kind": modality.kind, "rate": modality.rate, "window": modality.window}
     found: dict[str, Any] = {
         "origin": data.origin,
-        "modality": {
-            "kind": modality.kind,
-            "rate": modality.rate,
-            "window": modality.window,
-            "channels": list(modality.channels),
-        },
-        "people": None if data.unknown_people else len(seen),
-        "people_without_motions": len(sums) - len(seen),
+        "modality": {**shape, "channels": list(modality.channels)},
+        "people": len(seen) if known else None,
+        "people_without_motions": len(sums) - len(seen) if known else None,
         "motions": sum(each.motions for each in seen),
         "seconds": round(sum(each.seconds for each in seen), 2),
         "windows": sum(each.windows for each in seen),
-        "labels": dict(sorted(labels.items())),
+        "labels": {label: count for label, count in sorted(labels.items(), key=str)},
         "unlabelled": unlabelled,
         "captions": captions,
         "files": data.findings.facts,
-        "user_level": data.unknown_people is None,
+        "user_level": known,
         "left_out": sum(problem.left_out for problem in problems),
-        "problems": counted(problems) if not files else [vars(problem) for problem in problems],
+        "problems": [vars(problem) for problem in problems] if files else counted(problems),
     }
-    if people and data.unknown_people is None:
-        found["persons"] = {
-            person: {"motions": each.motions, "seconds": round(each.seconds, 2), "windows": each.windows}
-            for person, each in sums.items()
-        }
+    if people and known:
+        found["persons"] = {person: each.told() for person, each in sums.items()}
     return found
 
 

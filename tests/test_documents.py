@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import client.cli
+import client.data
 import server.cli
 import simulations.cli
 import simulations.pretrain_cli
@@ -24,6 +25,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": simulations.pretrain_cli.pretrain,
     "plan": server.cli.plan,
     "generate": server.cli.generate,
+    "data inspect": client.data.inspect,
+    "data convert": client.data.convert,
     "ledger show": client.cli.show,
     "ledger verify": client.cli.verify,
     "ledger export": client.cli.export_command,
@@ -78,11 +81,12 @@ def test_every_option_of_the_method_is_documented_with_its_range() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/configuration.md", "simulations/benchmarks/results/demo.md"]
+    "name",
+    ["README.md", "docs/configuration.md", "docs/formats.md", "simulations/benchmarks/results/demo.md"],
 )
 def test_every_command_in_the_documents_has_the_flags_it_is_given(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    lines = re.findall(r"^ {4}(?:\S*/)?fedmotion (ledger \w+|\w+)(.*)", text, re.M)
+    lines = re.findall(r"^ {4}(?:\S*/)?fedmotion ((?:data|ledger) \w+|\w+)(.*)", text, re.M)
     assert lines
     for command, arguments in lines:
         known = {f"--{p.replace('as_json', 'json').replace('_', '-')}" for p in

@@ -15,7 +15,7 @@ from client.datasets.c3d_folder import C3dFolder
 from client.datasets.humanml3d_folder import HumanML3DFolder, is_humanml3d
 from client.datasets.motion_folder import MotionFolder, files_with
 from client.datasets.procedural import Procedural
-from client.datasets.sensor_columns import has_sensor_tables, open_sensor_tables
+from client.datasets.sensor_columns import look_for_tables, open_sensor_tables
 from client.datasets.sensor_csv import SensorCsv
 from client.datasets.sensor_layout import DESCRIPTION, SensorLayout, phone_watch_layout, read_layout
 from common.errors import InputError
@@ -82,7 +82,7 @@ def formats_in(path: Path) -> Iterator[Format]:
         arrays_of_humanml3d = humanml3d and name == "npy"
         if name != "humanml3d" and not arrays_of_humanml3d and any(files_with(path, kind.suffixes)):
             yield name
-    if phone_watch_layout(path, "sw") is not None or has_sensor_tables(path):
+    if phone_watch_layout(path, "sw") is not None or look_for_tables(path)[0]:
         yield "sensors"
 
 
@@ -94,6 +94,8 @@ def _format(path: Path) -> Format:
             " each a folder of its own"
         )
     if not found:
+        if hidden := look_for_tables(path)[1]:
+            raise hidden
         raise InputError(
             f"{path}: no motion file (.bvh, .npz, .npy, .c3d) and no known sensor table in this folder; give"
             f" another, or describe its tables in {DESCRIPTION}"

@@ -18,15 +18,16 @@ SUFFIXES: Final = (*CSV_SUFFIXES, PARQUET)
 _FIRST_WORD: Final = r"(?:^|/)(?P<person>[^/_]+)[^/]*$"
 
 
-def has_sensor_tables(folder: Path) -> bool:
-    """Whether some table under `folder` has columns of an accelerometer."""
+def look_for_tables(folder: Path) -> tuple[bool, InputError | None]:
+    """Whether some table under `folder` has columns of an accelerometer, and what hid another's if not."""
+    hidden: InputError | None = None
     for path in files_with(folder, SUFFIXES):
         try:
             if find_columns(read_header(path), str(path)) is not None:
-                return True
-        except InputError:  # whether it is one is for those to say who know what the folder holds
-            continue
-    return False
+                return True, None
+        except InputError as error:
+            hidden = hidden or error
+    return False, hidden
 
 
 def open_sensor_tables(folder: Path, options: DataOptions) -> SensorCsv:

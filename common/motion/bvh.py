@@ -68,7 +68,7 @@ def read_bvh(path: Path, joint_map: JointMap | None = None) -> Motion:
 def joint_names(path: Path) -> tuple[str, ...]:
     """The joints that the header of a BVH file names, in file order; no motion is parsed."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
             header = b""
             while b"MOTION" not in header and (piece := stream.read(_HEADER_BYTES)):
                 header += piece
@@ -100,7 +100,7 @@ def write_bvh(path: Path, joints: ArrayLike, rate: float = FRAME_RATE) -> None:
 def _parse(path: Path) -> pybvh.Bvh:
     """pybvh's view of a file, with finite numbers only."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
         text = _text(data)
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's "input contained no data": the check below says it

@@ -80,7 +80,7 @@ class Table:
 
 def read_header(path: Path) -> tuple[str, ...]:
     """The column names of a CSV or Parquet file; InputError where it cannot be read."""
-    if path.suffix == PARQUET:
+    if path.suffix.lower() == PARQUET:
         return tuple(str(name) for name in _parquet(path).schema_arrow.names)
     with _reading(path) as stream:
         line = stream.readline()
@@ -90,7 +90,7 @@ def read_header(path: Path) -> tuple[str, ...]:
 
 def read_columns(path: Path) -> Table:
     """All cells of a CSV or Parquet file; InputError on ragged rows, repeated names or a broken file."""
-    if path.suffix == PARQUET:
+    if path.suffix.lower() == PARQUET:
         return _checked(_read_parquet(path))
     with _reading(path) as stream:
         first = stream.readline()
@@ -120,7 +120,7 @@ def _reading(path: Path) -> Iterator[TextIO]:
     try:
         with (
             gzip.open(path, "rt", newline="", encoding="utf-8-sig")
-            if path.suffix == ".gz"
+            if path.suffix.lower() == ".gz"
             else path.open(newline="", encoding="utf-8-sig") as stream
         ):
             yield stream

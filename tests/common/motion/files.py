@@ -100,7 +100,7 @@ def write_humanml3d(folder: Path, motions: dict[str, Floats]) -> Path:
 
 
 def write_sensor_csv(path: Path, header: str, rows: Floats) -> Path:
-    lines = [header, *(",".join(f"{cell:.6g}" for cell in row) for row in rows)]
+    lines = [header, *(",".join(f"{cell:.10g}" for cell in row) for row in rows)]
     text = "\n".join(lines) + "\n"
     if path.suffix == ".gz":
         path.write_bytes(gzip.compress(text.encode()))

@@ -79,14 +79,16 @@ def test_what_is_ambiguous_is_refused_with_the_way_out(values: np.ndarray, messa
 def test_the_unit_of_time_is_the_one_whose_steps_a_sensor_can_have(
     unit: str, seconds: float, rate: float
 ) -> None:
-    times = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 500)) / rate / seconds
+    times = np.asarray(
+        np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 500)) / (rate * seconds), np.float64
+    )
     assert time_factor(HERE, times) == (seconds, unit)
 
 
 def test_times_of_no_sensor_are_refused() -> None:
     for step in (1e4, 0.0):
         with pytest.raises(InputError, match="fit no unit from s to ns"):
-            time_factor(HERE, np.arange(10) * step * 1e9)
+            time_factor(HERE, np.linspace(0.0, step * 1e10, 11))
 
 
 def test_delimiters_dates_and_parquet_give_the_same_table(tmp_path: Path) -> None:
