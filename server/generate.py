@@ -17,10 +17,12 @@ from common.motion.export import FORMATS, write_motions
 from common.motion.kinematics import project_bones
 from common.motion.recording import Modality
 from common.motion.skeleton import JOINT_NAMES
+from common.player.clip import Clip
+from common.player.pages import player_page, sensor_page
+from common.player.window import Window
 from common.storage import read_json, writing
 from server.checkpoint import Checkpoint
 from server.guarantee import no_guarantee
-from server.pages import Clip, Window, player_page, sensor_page
 
 RUN: Final = "run.json"
 PAGE: Final = "index.html"
