@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader", "--no-first-run", "--disable-extensions", "--disable-background-networking",
-    "--remote-debugging-pipe", "about:blank",
+    "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars",
+    "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run", "--disable-extensions",
+    "--disable-background-networking", "--remote-debugging-pipe", "about:blank",
 )  # fmt: skip
 _PATIENCE = 60.0  # seconds for one answer
 
@@ -82,7 +82,11 @@ class Browser:
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         """The inside of the window in CSS pixels; a phone has a touch screen and no mouse."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=phone,
         )
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone, maxTouchPoints=2)
 
@@ -119,6 +123,12 @@ class Browser:
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
 
+    def box(self, selector: str) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the first such element, in CSS pixels."""
+        place = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        left, top, right, bottom = self.run(f"(b => [b.left, b.top, b.right, b.bottom])({place})")
+        return left, top, right, bottom
+
     def press(self, key: str) -> None:
         text = {"text": key} if len(key) == 1 else {}
         for kind in ("keyDown", "keyUp"):
@@ -127,8 +137,8 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """A mouse click in the middle of an element."""
-        place = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
-        x, y = self.run(f"(({{ left, top, width, height }}) => [left + width / 2, top + height / 2])({place})")
+        left, top, right, bottom = self.box(selector)
+        x, y = (left + right) / 2, (top + bottom) / 2
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         self.settle()

@@ -15,9 +15,13 @@ from common.motion.bvh import write_bvh
 from common.motion.recording import SKELETON, Modality
 from common.motion.sensors import SENSOR
 from common.motion.skeleton import JOINTS
+from common.player.gallery import PAGE, exhibits, write_page
 
-MotionFormat = Literal["bvh", "npy", "csv"]
-FORMATS: Final[dict[str, tuple[MotionFormat, ...]]] = {"skeleton": ("bvh", "npy"), "sensor": ("csv", "npy")}
+MotionFormat = Literal["bvh", "npy", "csv", "html"]
+FORMATS: Final[dict[str, tuple[MotionFormat, ...]]] = {
+    "skeleton": ("bvh", "npy", "html"),
+    "sensor": ("csv", "npy", "html"),
+}
 """What each kind of motion can be written as; the first is the usual one."""
 
 
@@ -32,8 +36,8 @@ def write_motions(
 
     Skeletons are `[frames, 22, 3]` metres: `bvh` (constant bone lengths, see
     `common.motion.bvh.write_bvh`) or `npy`. Sensor windows are `[frames, channels]` in
-    physical units: `csv` with a column `time` in seconds, or `npy`. Arrays are
-    float32. Without `modality` the shape tells `SKELETON` or `SENSOR`. Raises
+    physical units: `csv` with a column `time` in seconds, or `npy`. Either kind: `html`, one page of
+    all (`common.player.gallery.write_page`). Arrays are float32. Without `modality` the shape tells `SKELETON` or `SENSOR`. Raises
     InputError on a format that does not fit the modality.
     """
     modality = modality or (SENSOR if samples and np.ndim(samples[0]) == 2 else SKELETON)
@@ -42,6 +46,9 @@ def write_motions(
         raise InputError(f"--format {format}: {modality.kind} motions are written as {fitting}")
     arrays = [_checked(np.asarray(sample, np.float32), modality) for sample in samples]
     out_dir.mkdir(parents=True, exist_ok=True)
+    if format == "html":
+        items = exhibits(arrays, modality, "motions", names)
+        return [write_page(items, out_dir / PAGE, f"{len(arrays)} motions", rate=modality.rate)]
     paths = [out_dir / f"{name}.{format}" for name in names]
     for array, path in zip(arrays, paths, strict=True):
         if format == "bvh":

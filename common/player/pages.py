@@ -64,22 +64,30 @@ def page(title: str, body: str, *, script: bool) -> str:
 
 
 def player_page(
-    clips: Sequence[Clip], *, title: str, rate: float = FRAME_RATE, caption: str = "", alarm: str = ""
+    clips: Sequence[Clip],
+    *,
+    title: str,
+    rate: float = FRAME_RATE,
+    caption: str = "",
+    alarm: str = "",
+    start: str = "",
 ) -> str:
     """A page that plays `clips` at `rate` frames a second, under `alarm` (HTML, see `markup.alarm`).
 
+    `start` is the view it opens with, as the page's addresses say it (docs/player.md).
     Raises InputError as `clip.packed` does.
     """
-    body = f'<main class="full">\n{_header(title, caption)}\n{alarm}{player(clips, rate=rate)}\n</main>'
+    shown = player(clips, rate=rate, start=start)
+    body = f'<main class="full">\n{_header(title, caption)}\n{alarm}{shown}\n</main>'
     return page(title, body, script=True)
 
 
-def player(clips: Sequence[Clip], *, rate: float, embedded: bool = False) -> str:
+def player(clips: Sequence[Clip], *, rate: float, embedded: bool = False, start: str = "") -> str:
     """The player as a part of a page made by `page(..., script=True)`; at most one a page."""
     data = {"rate": rate, **packed(clips)}
     # "<" never appears inside the block, so no title can close it or open a comment.
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-    flag = " data-embedded" if embedded else ""
+    flag = f' data-start="{escape(start)}"' + (" data-embedded" if embedded else "")
     return (
         f'<div class="player" data-clips="motions"{flag}>'
         "<noscript>Switch on JavaScript to see the motions.</noscript></div>\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,19 @@ def sensor_charts(windows: Sequence[Window], *, rate: float) -> str:
     keys = "".join(
         f'<span><i class="dash curve-{i % 6}"></i>{escape(name)}</span>' for i, name in enumerate(axes)
     )
-    cards = "\n".join(_card(window, rate, scales) for window in windows)
-    return f'<div class="keys">{keys}</div>\n<div class="windows">\n{cards}\n</div>'
+    pairs = _pairs(windows)
+    cards = "\n".join(_card(window, rate, scales) if window else "<div></div>" for window in pairs or windows)
+    paired = " paired" if pairs else ""
+    return f'<div class="keys">{keys}</div>\n<div class="windows{paired}">\n{cards}\n</div>'
+
+
+def _pairs(windows: Sequence[Window]) -> list[Window | None]:
+    """With two groups, their windows in turn, so that one stands beside the other; else nothing."""
+    groups = list(dict.fromkeys(window.group for window in windows))
+    if len(groups) != 2:
+        return []
+    columns = [[window for window in windows if window.group == group] for group in groups]
+    return [window for pair in zip_longest(*columns) for window in pair]
 
 
 def _check_window(window: Window) -> None:
