@@ -26,7 +26,7 @@ _FLAGS = (
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run", "--disable-extensions",
     "--disable-background-networking", "--remote-debugging-pipe", "about:blank",
 )  # fmt: skip
-_PATIENCE = 60.0  # seconds for one answer
+_PATIENCE = 40.0  # seconds for one answer
 
 
 class Browser:
@@ -90,6 +90,11 @@ class Browser:
         )
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone, maxTouchPoints=2)
 
+    def look(self, width: int, height: int) -> None:
+        """Another size of the window, laid out; upright and narrow or low ones are phones."""
+        self.size(width, height, phone=min(width, height) < 400)
+        self.settle()
+
     def prefer(self, **features: str) -> None:
         """Media features such as `prefers_color_scheme="dark"`; without any, the usual ones."""
         named = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
@@ -104,6 +109,11 @@ class Browser:
         page.write_text(text, encoding="utf-8")
         self.call("Page.navigate", url=page.as_uri() + fragment)
         self.wait(f"!!document.querySelector({json.dumps(ready)})")
+
+    def go(self, fragment: str) -> None:
+        """Another address of the page that is open."""
+        self.run(f"location.replace({json.dumps(fragment)})")
+        self.settle()
 
     def wait(self, condition: str) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -137,6 +147,7 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """A mouse click in the middle of an element."""
+        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{ block: 'nearest' }})")
         left, top, right, bottom = self.box(selector)
         x, y = (left + right) / 2, (top + bottom) / 2
         for kind in ("mousePressed", "mouseReleased"):

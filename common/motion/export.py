@@ -36,9 +36,10 @@ def write_motions(
 
     Skeletons are `[frames, 22, 3]` metres: `bvh` (constant bone lengths, see
     `common.motion.bvh.write_bvh`) or `npy`. Sensor windows are `[frames, channels]` in
-    physical units: `csv` with a column `time` in seconds, or `npy`. Either kind: `html`, one page of
-    all (`common.player.gallery.write_page`). Arrays are float32. Without `modality` the shape tells `SKELETON` or `SENSOR`. Raises
-    InputError on a format that does not fit the modality.
+    physical units: `csv` with a column `time` in seconds, or `npy`. Either: `html`, one
+    page of all (`common.player.gallery.write_page`). Arrays are float32. Without
+    `modality` the shape tells `SKELETON` or `SENSOR`. Raises InputError on a format that
+    does not fit the modality.
     """
     modality = modality or (SENSOR if samples and np.ndim(samples[0]) == 2 else SKELETON)
     if format not in FORMATS[modality.kind]:

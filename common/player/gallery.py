@@ -24,7 +24,8 @@ RECORDINGS: Final = (
     "Motions marked real are recordings of people, as they are: no privacy guarantee covers them. "
     "This page is not a release."
 )
-FRAMES_A_PAGE: Final = 64 * 196
+_LEAST: Final = 196  # frames to which no motion is cut further: 9.8 s
+FRAMES_A_PAGE: Final = 64 * _LEAST
 """Frames of all motions together that a page holds below a megabyte."""
 
 
@@ -76,7 +77,7 @@ def write_page(
 
 
 def _shortened(clips: Sequence[Clip], rate: float) -> list[Clip]:
-    longest = FRAMES_A_PAGE // max(len(clips), 1)
+    longest = max(_LEAST, FRAMES_A_PAGE // max(len(clips), 1))
     shown = []
     for clip in clips:
         frames = len(clip.joints)

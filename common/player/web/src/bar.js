@@ -1,6 +1,7 @@
 // The controls under the stage: time first, within a thumb's reach; the rest folds away on a phone.
 import { SPEEDS } from './address.js';
 import { button, element, icon, optionsByGroup, segmented, toggle } from './dom.js';
+import { toggleHelp } from './keys.js';
 
 const VIEWS = [['one', 'One', 'One motion, large'], ['compare', 'Compare', 'Compare motions'], ['all', 'All', 'All motions']];
 
@@ -17,7 +18,7 @@ export class Bar {
       (speed) => player.change({ speed }));
     this.extra = element('div', { class: 'extra', id: 'player-extra' }, this.speeds, ...Object.values(this.flags),
       button('Reset the view (R)', icon('reset'), () => player.stage.reset()),
-      button('Keys and gestures (?)', icon('keys'), () => player.help.showModal()));
+      button('Keys and gestures (?)', icon('keys'), () => toggleHelp(player)));
     this.root = element('div', { class: 'controls' }, this.timeRow(), this.choiceRow(), this.extra);
     this.unfold(false);
   }

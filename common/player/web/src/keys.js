@@ -30,7 +30,7 @@ const TABLE = [
   [['f'], 'F', 'the camera follows', [flip('follow')]],
   [['t'], 'T', 'path of the root', [flip('trail')]],
   [['r'], 'R', 'reset the view', [(player) => player.stage.reset()]],
-  [['?'], '?', 'this list', [(player) => player.help.showModal()]],
+  [['?', 'escape'], '?, Esc', 'this list; away with it', [toggleHelp, (player) => player.help.close()]],
 ];
 
 const GESTURES = [
@@ -49,7 +49,7 @@ function named(event) {
 
 export function onKey(player, event) {
   const target = event.target;
-  const inField = target.closest?.('select, dialog[open], input:not([type=range])');
+  const inField = target.closest?.('select, input:not([type=range])');
   const pressing = (event.key === ' ' || event.key === 'Enter') && target.closest?.('button');
   if (inField || pressing || event.ctrlKey || event.metaKey || event.altKey) return;
   const act = ACTIONS.get(named(event)) ?? ACTIONS.get(event.key.toLowerCase());
@@ -58,13 +58,19 @@ export function onKey(player, event) {
   act(player);
 }
 
+export function toggleHelp(player) {
+  if (player.help.open) player.help.close();
+  else player.help.show();
+}
+
+// Over the stage and nothing else: what the page says above it stays in sight.
 export function helpDialog() {
   const rows = [...TABLE.map(([, shown, what]) => [shown, what]), ...GESTURES];
   const table = element('table', {}, ...rows.map(([shown, what]) =>
     element('tr', {}, element('th', { scope: 'row' }, shown), element('td', {}, what))));
   const close = button('Close', 'Close', () => dialog.close());
-  const dialog = element('dialog', { class: 'help', 'aria-label': 'Keys and gestures' },
+  const dialog = element('dialog', { class: 'help', autofocus: true, tabindex: '-1', 'aria-label': 'Keys and gestures' },
     element('h2', {}, 'Keys and gestures'), table, close);
-  dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
+  for (const name of ['pointerdown', 'wheel']) dialog.addEventListener(name, (event) => event.stopPropagation());
   return dialog;
 }

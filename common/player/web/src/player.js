@@ -27,7 +27,6 @@ export class Player {
     this.stage.onchange = () => (this.dirty = true);
     this.stage.onend = () => this.remember();
     this.paint();
-    this.change(readAddress(root.dataset.start ?? '', clips));
     this.follow(location.hash);
     this.listen();
     requestAnimationFrame((now) => this.tick(now));
@@ -42,7 +41,8 @@ export class Player {
     this.comparison = new Comparison(this);
     this.bar = new Bar(this);
     this.help = helpDialog();
-    this.root.replaceChildren(this.filter.root, this.comparison.root, this.area, this.bar.root, this.help);
+    this.area.append(this.help);
+    this.root.replaceChildren(this.filter.root, this.comparison.root, this.area, this.bar.root);
   }
 
   listen() {
@@ -60,9 +60,13 @@ export class Player {
     }
   }
 
+  // An address says all that is unusual; what it leaves out is as in a page just opened.
   follow(hash) {
-    const { camera, ...state } = readAddress(hash, this.clips);
-    this.change(state);
+    const { frame, playing } = this.state;
+    const start = readAddress(this.root.dataset.start ?? '', this.clips);
+    const { camera, ...state } = { ...start, ...readAddress(hash, this.clips) };
+    this.stage.reset();
+    this.change({ ...USUAL, frame, playing, ...state });
     if (camera) this.stage.view = camera;
   }
 
