@@ -10,6 +10,7 @@ const START = new THREE.Spherical(1, 1.32, 0.62);
 const START_ROW = new THREE.Spherical(1, 1.3, 0.22); // a row is seen from its front
 const NEAREST = 0.2; // of the distance from which the whole motion fits
 const FARTHEST = 4;
+const SHADOWED = 170; // pixels: in smaller cells the patches under feet and trunk do
 const DEGREES = 180 / Math.PI;
 
 export class Stage {
@@ -149,6 +150,7 @@ export class Stage {
   // the grid's spacing in metres, the same in every cell.
   render(cells, frame, { alike, trail }) {
     this.trail = trail;
+    this.key.castShadow = cells.some(({ box }) => Math.min(box.width, box.height) > SHADOWED);
     this.renderer.setScissor(0, 0, this.width, this.height);
     this.renderer.setViewport(0, 0, this.width, this.height);
     this.renderer.clear();
