@@ -37,10 +37,10 @@ def of_stage(browser: Browser, picture: Picture) -> Picture:
 
 def tinted(picture: Picture, group: str) -> Mask:
     """Pixels of a group's hue: orange for real motions, blue for generated ones, in light or shade."""
-    red, green, blue = np.moveaxis(picture, 2, 0)
-    if group == "real":
-        return (red - blue > 0.12) & (red - green > 0.04)
-    return (blue - red > 0.12) & (blue - green > 0.08)
+    red, green, blue = (picture[:, :, k] for k in range(3))
+    warm = (red - blue > 0.12) & (red - green > 0.04)
+    cold = (blue - red > 0.12) & (blue - green > 0.08)
+    return np.asarray(warm if group == "real" else cold)
 
 
 def figures(picture: Picture, group: str, least: int) -> list[Mask]:

@@ -89,10 +89,10 @@ def test_real_and_generated_stand_together_and_are_named(
 
 
 def test_the_gallery_shows_every_motion_and_a_frame_is_a_picture(shown: Browser) -> None:
-    shown.look(760, 640)
+    shown.look(900, 760)
     shown.go("#f=10&view=all&trail=0")
     stage = of_stage(shown, shown.picture())
-    assert [len(figures(stage, group, 500)) for group in ("generated", "real")] == [3, 3]
+    assert [len(figures(stage, group, 300)) for group in ("generated", "real")] == [3, 3]
     shown.go("#f=30&view=all&trail=0")
     later = of_stage(shown, shown.picture())
     assert np.abs(stage - later).max(2).astype(bool).mean() > 0.01
