@@ -100,6 +100,10 @@ def generate(
     raw: Annotated[
         bool, typer.Option("--raw", help="The generator's own output: bones, joints and feet as drawn.")
     ] = False,
+    compare: Annotated[
+        Path | None,
+        typer.Option(help="With html: a file or folder of recordings to show beside them, marked real."),
+    ] = None,
     signer: Annotated[
         str | None, typer.Option(help="Public key that must have signed the model; default: run.json's.")
     ] = None,
@@ -116,22 +120,32 @@ def generate(
         raise InputError(f"--seed is {seed}: it must be from 0 to 2^63 - 1")
     from common.motion.export import FORMATS
     from common.pretrained import PUBLIC_ONLY
-    from server.generate import PAGE_MOTIONS, check_format, check_new, load, write
+    from server.comparison import read_recorded
+    from server.generate import check_format, check_new, load, page_items, write
 
     model = load(run, signer)
     modality = model.generator.codec.modality
     chosen = check_format(format, modality)
+    if compare is not None and chosen != "html":
+        raise InputError("--compare shows recordings on a page: add --format html")
     check_new(out)
+    most = page_items(modality, compare is not None)
+    real, left = ([], 0) if compare is None else read_recorded(compare, modality, most)
     samples = model.draw(count, label, seed, raw=raw)
-    paths = write(samples, chosen, out, f"fedmotion: {count} generated motions")
+    paths = write(samples, chosen, out, f"fedmotion: {count} generated motions", real)
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)
+    if compare is not None:
+        print(f"fedmotion: {paths[0]} shows recordings of people: it is not a release", file=sys.stderr)
     if as_json:
         told = {"format": chosen, "guarantee": model.guarantee, "labels": list(samples.labels)}
+        told |= {"real": [motion.title for motion in real]} if compare is not None else {}
         print(json.dumps({**told, "files": [str(path) for path in paths]}))
         return
     print(f"{len(paths)} files in {out}" if len(paths) > 1 else paths[0])
     if model.guarantee == PUBLIC_ONLY:
         print(f"generated from {PUBLIC_ONLY}: nobody's private recordings are in it")
-    if chosen == "html" and count > PAGE_MOTIONS:
-        print(f"the page shows the first {PAGE_MOTIONS}; write {FORMATS[modality.kind][0]} for all")
+    if chosen == "html" and count > most:
+        print(f"the page shows the first {most}; write {FORMATS[modality.kind][0]} for all")
+    if left:
+        print(f"the page shows the first {len(real)} recordings of {compare}")

@@ -17,16 +17,20 @@ from common.motion.export import FORMATS, write_motions
 from common.motion.postprocess import postprocess
 from common.motion.recording import Modality
 from common.motion.skeleton import JOINT_NAMES
+from common.player import gallery
+from common.player.clip import Clip
+from common.player.gallery import PAGE, REAL, exhibits
+from common.player.window import Window
 from common.pretrained import FILE as PRETRAINED
 from common.pretrained import PUBLIC_ONLY, Pretrained
 from common.storage import read_json, writing
 from server.checkpoint import Checkpoint
+from server.comparison import Recorded
 from server.guarantee import no_guarantee
-from server.pages import Clip, Window, player_page, sensor_page
 
 RUN: Final = "run.json"
-PAGE: Final = "index.html"
-PAGE_MOTIONS: Final = 24
+PAGE_ITEMS: Final = {"skeleton": 64, "sensor": 24}
+"""How many motions of each kind one page shows; beside recordings, half of them."""
 NOTICE: Final = "NO_PRIVACY_GUARANTEE.txt"
 """Beside motions that nothing protects: most of their formats have no place for a word about it."""
 _AT_ONCE: Final = 32  # motions that are post-processed together: more of them leave the cache
@@ -54,12 +58,11 @@ class Samples:
         plain = [" ".join(re.split(r"[\s_-]+", label)).strip() for label in self.labels]
         return [() if label == UNLABELLED else (label,) for label in plain]
 
-    def shown(self, group: str) -> list[Clip] | list[Window]:
-        """The first motions as a page shows them."""
-        items = list(zip(self.labels, self.motions, strict=True))[:PAGE_MOTIONS]
-        if self.modality.kind == "skeleton":
-            return [Clip(label, group, motion) for label, motion in items]
-        return [Window(label, group, motion, self.modality.channels) for label, motion in items]
+    def shown(self, group: str, most: int | None = None) -> list[Clip] | list[Window]:
+        """The first `most` motions (by default as many as a page shows) as a page shows them."""
+        count = PAGE_ITEMS[self.modality.kind] if most is None else most
+        labels = self.labels[:count]
+        return exhibits(self.motions[:count], self.modality, group, labels, labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +150,15 @@ def draw(
     return Samples(modality, list(motions), labels, warning)
 
 
-def write(samples: Samples, format: str, out: Path, title: str) -> list[Path]:
-    """Write `samples` under `out` as `write_motions` does, or for `html` one page of the first ones."""
+def write(samples: Samples, format: str, out: Path, title: str, real: Sequence[Recorded] = ()) -> list[Path]:
+    """Write `samples` under `out` as `write_motions` does, or for `html` one page of the first ones.
+
+    `real` are recordings to show beside them on the page.
+    """
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         if format == "html":
-            return [write_page(samples, out, title)]
+            return [write_page(samples, out, title, real)]
         if samples.warning is not None:
             (out / NOTICE).write_text(f"{samples.warning}\n", encoding="utf-8")
         return write_motions(
@@ -166,21 +172,20 @@ def write(samples: Samples, format: str, out: Path, title: str) -> list[Path]:
         )
 
 
-def write_page(samples: Samples, out: Path, title: str) -> Path:
-    """A self-contained page that plays or charts `samples`."""
-    clips = [item for item in samples.shown("generated") if isinstance(item, Clip)]
-    windows = [item for item in samples.shown("generated") if isinstance(item, Window)]
+def write_page(samples: Samples, out: Path, title: str, real: Sequence[Recorded] = ()) -> Path:
+    """A self-contained page that plays or charts `samples`, and `real` beside them."""
+    modality = samples.modality
     alarm = ""
     if samples.warning is not None:
         title, alarm = f"{title} ({samples.warning})", no_guarantee(samples.warning)
-    rate = samples.modality.rate
-    if clips:
-        text = player_page(clips, title=title, rate=rate, alarm=alarm)
-    else:
-        text = sensor_page(windows, title=title, rate=rate, alarm=alarm)
-    path = out / PAGE
-    path.write_text(text, encoding="utf-8")
-    return path
+    items: list[Clip | Window] = [*samples.shown("generated", page_items(modality, bool(real)))]
+    items += exhibits([r.samples for r in real], modality, REAL, [r.title for r in real])
+    return gallery.write_page(items, out / PAGE, title, rate=modality.rate, alarm=alarm)
+
+
+def page_items(modality: Modality, compared: bool) -> int:
+    """How many generated motions a page shows, and as many recordings where they are `compared`."""
+    return PAGE_ITEMS[modality.kind] // (2 if compared else 1)
 
 
 def check_new(out: Path) -> None:
@@ -192,7 +197,7 @@ def check_new(out: Path) -> None:
 
 def check_format(format: str | None, modality: Modality) -> str:
     """`format`, by default the usual one of the modality; InputError where it does not fit."""
-    known = (*FORMATS[modality.kind], "html")
+    known = FORMATS[modality.kind]
     if format is None:
         return known[0]
     if format not in known:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from server.charts import Axis, Chart, axis, number
-from server.markup import alarm, card, facts
+from common.player.charts import Axis, Chart, axis, number
+from common.player.markup import alarm, card, facts
 
 Run = Mapping[str, Any]
 

@@ -9,7 +9,11 @@ from html import escape
 from typing import Any, Final
 
 from common.motion.skeleton import FRAME_RATE
-from server.charts import number
+from common.player.charts import number
+from common.player.clip import Clip
+from common.player.markup import card, facts, table
+from common.player.pages import page, player
+from common.player.window import Window, sensor_charts
 from server.guarantee import (
     Run,
     budget_section,
@@ -19,9 +23,7 @@ from server.guarantee import (
     show_epsilon,
     terms,
 )
-from server.markup import card, facts, table
 from server.origin import training_section
-from server.pages import Clip, Window, page, player, sensor_charts
 
 _MANY_SITES = 12
 _ROWS = {

@@ -18,11 +18,12 @@ from common.motion.humanml3d import from_humanml3d, to_humanml3d
 from common.motion.recording import SKELETON, Modality
 from common.motion.sensors import SENSOR
 from common.motion.skeleton import JOINTS
+from common.player.gallery import PAGE, exhibits, write_page
 
-MotionFormat = Literal["bvh", "gltf", "npy", "humanml3d", "csv"]
+MotionFormat = Literal["bvh", "gltf", "npy", "humanml3d", "csv", "html"]
 FORMATS: Final[dict[str, tuple[MotionFormat, ...]]] = {
-    "skeleton": ("bvh", "gltf", "npy", "humanml3d"),
-    "sensor": ("csv", "npy"),
+    "skeleton": ("bvh", "gltf", "npy", "humanml3d", "html"),
+    "sensor": ("csv", "npy", "html"),
 }
 """What each kind of motion can be written as; the first is the usual one."""
 SUFFIXES: Final[dict[MotionFormat, str]] = {"gltf": "glb"}
@@ -47,8 +48,9 @@ def write_motions(
     `common.motion.bvh.write_bvh` and `common.motion.gltf.write_gltf`), `npy`, or
     `humanml3d`, a folder of at least two frames each, see `_write_humanml3d`. Sensor
     windows are `[frames, channels]` in physical units: `csv` with a column `time` in
-    seconds, or `npy`. Arrays are float32. `captions[i]` are sentences about motion i and
-    `note` a word about all of them, for the formats with a place for it. Without
+    seconds, or `npy`. Either: `html`, one page of all (`common.player.gallery.write_page`).
+    Arrays are float32. `captions[i]` are sentences about motion i and `note` a word about all
+    of them, for the formats with a place for it. Without
     `modality` the shape tells `SKELETON` or `SENSOR`. Raises InputError on a format that
     does not fit the modality.
     """
@@ -61,6 +63,9 @@ def write_motions(
     out_dir.mkdir(parents=True, exist_ok=True)
     if chosen == "humanml3d":
         return _write_humanml3d(arrays, out_dir, names, captions)
+    if chosen == "html":
+        items = exhibits(arrays, modality, "motions", names)
+        return [write_page(items, out_dir / PAGE, f"{len(arrays)} motions", rate=modality.rate)]
     paths = [out_dir / f"{name}.{SUFFIXES.get(chosen, chosen)}" for name in names]
     for array, path in zip(arrays, paths, strict=True):
         if chosen == "bvh":

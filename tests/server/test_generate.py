@@ -112,6 +112,22 @@ def test_a_page_is_one_small_file(finished: Path, tmp_path: Path) -> None:
     assert page.suffix == ".html" and page.stat().st_size < 1_000_000
 
 
+def test_recordings_stand_beside_what_is_generated(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = tmp_path / "recorded"
+    assert generate(finished, "--count", 2, "--out", recorded, "--seed", 9) == 0
+    capsys.readouterr()
+    given = (finished, "--count", 40, "--format", "html", "--compare", recorded, "--out", tmp_path / "page")
+    assert generate(*given, "--json") == 0
+    told = capsys.readouterr()
+    assert len(json.loads(told.out)["real"]) == 2 and "it is not a release" in told.err
+    page = Path(json.loads(told.out)["files"][0])
+    text = page.read_text(encoding="utf-8")
+    assert "recordings of people" in text and page.stat().st_size < 1_000_000
+    assert text.count('"group":"real"') == 2 and text.count('"group":"generated"') == 32
+
+
 def test_json_names_the_files(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate(finished, "--count", 2, "--out", tmp_path, "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -125,6 +141,8 @@ def test_json_names_the_files(finished: Path, tmp_path: Path, capsys: pytest.Cap
         (("--count", 2, "--label", "fly"), ("'fly'", "walk")),
         (("--count", 0), ("--count", "0")),
         (("--count", 2, "--format", "csv"), ("csv", "bvh or gltf or npy or humanml3d or html")),
+        (("--count", 2, "--compare", "."), ("--compare", "add --format html")),
+        (("--count", 2, "--format", "html", "--compare", "nowhere"), ("nowhere", "no such file")),
         (("--count", 2, "--format", "fbx"), ("fbx", "bvh")),
         (("--count", 2, "--seed", -1), ("--seed", "-1")),
     ],

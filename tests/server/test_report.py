@@ -13,7 +13,7 @@ import pytest
 
 from server.guarantee import has_guarantee
 from server.report import report_page
-from tests.server.test_pages import HOSTILE, Page, motions, windows
+from tests.common.player.test_pages import HOSTILE, Page, motions, windows
 
 RUN: dict[str, Any] = {
     "fedmotion": "0.1.0",

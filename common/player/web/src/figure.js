@@ -1,7 +1,9 @@
 // A mannequin that takes the pose of 22 joint positions.
 import * as THREE from 'three';
 import { JOINTS } from './clips.js';
+import { Contact } from './ground.js';
 import { Torso } from './torso.js';
+import { Trail } from './trail.js';
 
 // Surface profiles along a bone: [share of its length, radius in metres at reference size].
 const PROFILES = {
@@ -16,6 +18,7 @@ const LIMBS = [
   [1, 4, 'thigh'], [4, 7, 'shin'], [16, 18, 'upper'], [18, 20, 'fore'],
   [2, 5, 'thigh'], [5, 8, 'shin'], [17, 19, 'upper'], [19, 21, 'fore'],
 ];
+const PALE = new THREE.Color(0xffffff);
 const UP = new THREE.Vector3(0, 1, 0);
 export const SOLE = 0.026; // metres from the toe joint's lowest height down to the ground, at reference size
 
@@ -44,14 +47,13 @@ function mesh(geometry, material) {
 }
 
 export class Figure {
-  constructor(clip, colour) {
+  constructor(clip) {
     this.clip = clip;
     this.size = clip.size;
     this.group = new THREE.Group();
     this.points = Array.from({ length: JOINTS }, () => new THREE.Vector3());
     this.skin = new THREE.MeshStandardMaterial({ roughness: 0.62 });
     this.shade = new THREE.MeshStandardMaterial({ roughness: 0.62 });
-    this.paint(colour);
     this.torso = new Torso(this.skin, this.size);
     this.group.add(this.torso.mesh);
     this.limbs = LIMBS.map(([a, b, kind], i) => this.limb(a, b, kind, i < 4 ? this.skin : this.shade));
@@ -61,13 +63,26 @@ export class Figure {
     this.head = mesh(ball, this.skin);
     this.nose = mesh(ball, this.skin);
     this.ends = [0, 1].map((right) => this.extremities(ball, right ? this.shade : this.skin));
-    this.group.add(this.head, this.nose);
+    this.contact = new Contact();
+    this.trail = new Trail(clip);
+    this.group.add(this.head, this.nose, ...this.contact.patches, this.trail.mesh);
   }
 
-  // The person's right limbs are a tone darker, so that crossing limbs stay readable.
-  paint(colour) {
-    this.skin.color.set(colour);
-    this.shade.color.set(colour).multiplyScalar(0.42);
+  // The person's right limbs are a tone darker, so that crossing limbs stay readable. `tone` counts the
+  // figures of this colour before it in the same scene: each is paler than the last.
+  paint(colour, tone) {
+    this.skin.color.set(colour).lerp(PALE, Math.min(0.17 * tone, 0.5));
+    this.shade.color.copy(this.skin.color).multiplyScalar(0.42);
+    this.trail.uniforms.colour.value.copy(this.skin.color);
+  }
+
+  touch(floor) {
+    this.contact.touch(this.points, floor, this.size, this.darkness);
+  }
+
+  // A point above the head, in the scene.
+  crown() {
+    return this.points[15].clone().add(this.group.position).add(new THREE.Vector3(0, 0.24 * this.size, 0));
   }
 
   limb(a, b, kind, material) {

@@ -1,4 +1,4 @@
-"""The few pieces of HTML that the report's sections share."""
+"""The few pieces of HTML that pages share."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def table(heads: tuple[str, ...], rows: str) -> str:
     first, *others = heads
     cells = f"<th>{first}</th>" + "".join(f'<th class="number">{head}</th>' for head in others)
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def notice(text: str) -> str:
+    """What a reader should know of a page; `text` is plain text."""
+    return f'<div class="notice" role="note"><p>{escape(text)}</p></div>\n'

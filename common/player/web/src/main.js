@@ -22,20 +22,14 @@
  * OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN
  * THE SOFTWARE.
  */
-// Starts every player of the page: an element `.player` followed by its data in a JSON block.
+// Starts every player of the page: an element `.player` with its data in a JSON block.
+import { readClips } from './clips.js';
 import { Player } from './player.js';
 
-function options() {
-  const query = new URLSearchParams(location.search);
-  const number = (name) => (/^\d+$/.test(query.get(name) ?? '') ? Number(query.get(name)) : undefined);
-  return { frame: number('f'), clip: number('clip'), view: query.get('view') ?? undefined };
-}
-
-for (const root of document.querySelectorAll('.player')) {
-  const data = JSON.parse(document.getElementById(root.dataset.clips).textContent);
+async function start(root) {
   try {
-    const player = new Player(root, data, options());
-    player.setSpeed('1');
+    const data = JSON.parse(document.getElementById(root.dataset.clips).textContent);
+    new Player(root, { rate: data.rate, clips: await readClips(data) }, root.hasAttribute('data-embedded'));
   } catch (error) {
     const note = document.createElement('p');
     note.className = 'failure';
@@ -43,3 +37,5 @@ for (const root of document.querySelectorAll('.player')) {
     root.replaceChildren(note);
   }
 }
+
+document.querySelectorAll('.player').forEach(start);

@@ -80,15 +80,13 @@ export class Ground {
     this.shadow = new THREE.Mesh(flat(1), new THREE.ShadowMaterial({ opacity: 0.2, depthWrite: false }));
     this.shadow.receiveShadow = true;
     this.shadow.renderOrder = 1;
-    this.patches = [patch(), patch(), patch()];
-    this.group.add(this.grid, this.shadow, ...this.patches);
+    this.group.add(this.grid, this.shadow);
   }
 
   paint(ink, dark) {
     this.uniforms.ink.value.set(ink);
     this.uniforms.strength.value = dark ? 0.36 : 0.3;
     this.shadow.material.opacity = dark ? 0.42 : 0.17;
-    this.darkness = dark ? 0.6 : 0.34;
   }
 
   // `radius` is that of the framed motion, `spacing` the grid's, both in metres.
@@ -103,8 +101,15 @@ export class Ground {
     }
     this.shadow.position.y = y + 0.002 * radius;
   }
+}
 
-  touch(points, y, size) {
+// What a figure darkens where it is near the floor: under its trunk and either foot.
+export class Contact {
+  constructor() {
+    this.patches = [patch(), patch(), patch()];
+  }
+
+  touch(points, y, size, darkness) {
     const feet = [[7, 10], [8, 11]].map(([a, b]) => points[a].clone().lerp(points[b], 0.55));
     [points[0], ...feet].forEach((at, i) => {
       const height = Math.max(at.y - y, 0) / size;
@@ -112,7 +117,7 @@ export class Ground {
       const width = (i === 0 ? 1.15 : 0.36 + 0.5 * Math.min(height, 0.5)) * size;
       this.patches[i].position.set(at.x, y + (0.003 + 0.001 * i) * size, at.z);
       this.patches[i].scale.set(width, 1, width);
-      this.patches[i].material.uniforms.opacity.value = this.darkness * near;
+      this.patches[i].material.uniforms.opacity.value = darkness * near;
     });
   }
 }

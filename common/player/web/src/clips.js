@@ -1,13 +1,31 @@
-// What the page carries: joint positions as int16 steps of `step` metres, little-endian, base64.
+// What the page carries: joint positions in whole steps, packed as `common/player/clip.py` says.
 
 export const JOINTS = 22;
+const PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19];
 
-function decodeJoints(text, step) {
+async function unpack(text) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
-  const joints = new Float32Array(bytes.length / 2);
-  for (let i = 0; i < joints.length; i++) joints[i] = view.getInt16(2 * i, true) * step;
-  return joints;
+  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+  return new Uint8Array(await new Response(plain).arrayBuffer());
+}
+
+// Sums over time twice, then along the bones; 16-bit numbers wrap around as they did when packed.
+function decodeJoints(planes, frames, step) {
+  const count = frames * JOINTS * 3;
+  const whole = new Int16Array(count);
+  for (let row = 0; row < JOINTS * 3; row++) {
+    let [position, velocity] = [0, 0];
+    for (let t = 0; t < frames; t++) {
+      const at = row * frames + t;
+      const signless = planes[at] | (planes[count + at] << 8);
+      velocity += (signless >>> 1) ^ -(signless & 1);
+      position += velocity;
+      const parent = PARENTS[Math.floor(row / 3)];
+      const place = t * JOINTS * 3 + row;
+      whole[place] = position + (parent < 0 ? 0 : whole[t * JOINTS * 3 + 3 * parent + (row % 3)]);
+    }
+  }
+  return Float32Array.from(whole, (value) => value * step);
 }
 
 function median(values) {
@@ -103,16 +121,23 @@ function measure(clip) {
   return { low, high, middle, drop, moving, whole: outline(clip, low, high, () => middle) };
 }
 
-export function readClips(data) {
-  return data.clips.map((raw, index) => {
-    const joints = decodeJoints(raw.data, raw.step);
-    const clip = { index, title: raw.title, group: raw.group, joints, frames: joints.length / (JOINTS * 3) };
-    clip.path = smoothRoot(clip, 0.4 * data.rate);
-    clip.bone = (a, b) => boneLength(clip, a, b);
-    const leg = (clip.bone(1, 4) + clip.bone(2, 5) + clip.bone(4, 7) + clip.bone(5, 8)) / 2;
-    clip.size = Math.max(leg, 1e-3) / 0.821; // 1 for the reference skeleton
-    clip.extent = measure(clip);
-    return clip;
+function prepare(clip, rate) {
+  clip.path = smoothRoot(clip, 0.4 * rate);
+  clip.bone = (a, b) => boneLength(clip, a, b);
+  const leg = (clip.bone(1, 4) + clip.bone(2, 5) + clip.bone(4, 7) + clip.bone(5, 8)) / 2;
+  clip.size = Math.max(leg, 1e-3) / 0.821; // 1 for the reference skeleton
+  clip.extent = measure(clip);
+  return clip;
+}
+
+export async function readClips(data) {
+  const bytes = await unpack(data.data);
+  let start = 0;
+  return data.clips.map(({ step, ...facts }, index) => {
+    const end = start + 2 * facts.frames * JOINTS * 3;
+    const joints = decodeJoints(bytes.subarray(start, end), facts.frames, step);
+    start = end;
+    return prepare({ ...facts, index, joints }, data.rate);
   });
 }
 
