@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.generator.generator import Generator
+from common.generator.samplers import Sampler
 from common.motion.export import FORMATS, write_motions
 from common.motion.kinematics import project_bones
 from common.motion.recording import Modality
@@ -28,6 +29,15 @@ PAGE_MOTIONS: Final = 24
 NOTICE: Final = "NO_PRIVACY_GUARANTEE.txt"
 """Beside motions that nothing protects: their own formats have no place for a word about it."""
 _AT_ONCE: Final = 32  # motions whose bones are made constant together: more of them leave the cache
+
+
+class Drawing(TypedDict, total=False):
+    """How motions are drawn: a row of `Sampler` and its steps, guidance, and frames of each motion."""
+
+    sampler: str
+    steps: int
+    guidance: float
+    frames: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,18 +92,20 @@ class Model:
         modality = self.generator.codec.modality
         return JOINT_NAMES if modality.kind == "skeleton" else modality.channels
 
-    def sample(self, n: int, label: str | None = None, seed: int = 0) -> NDArray[np.float32]:
-        """Draw `n` motions: joints `[n, 60, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
+    def sample(
+        self, n: int, label: str | None = None, seed: int = 0, **drawing: Unpack[Drawing]
+    ) -> NDArray[np.float32]:
+        """Draw `n` motions: joints `[n, frames, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
 
         Joints are Y up. `label` is one of `labels`; None draws labels too, in their public
-        shares. The same arguments give the same motions. Raises InputError for an unknown
-        label or `n` below 1.
+        shares. `drawing` says how (`Drawing`). The same arguments give the same motions. Raises
+        InputError for an unknown label or `n` below 1.
         """
-        return np.stack(self.draw(n, label, seed).motions)
+        return np.stack(self.draw(n, label, seed, **drawing).motions)
 
-    def draw(self, n: int, label: str | None = None, seed: int = 0) -> Samples:
+    def draw(self, n: int, label: str | None = None, seed: int = 0, **drawing: Unpack[Drawing]) -> Samples:
         """What `sample` draws, with the label of each motion."""
-        return draw(self.generator, n, label, seed, self.warning)
+        return draw(self.generator, n, label, seed, self.warning, **drawing)
 
 
 def load(run: str | Path, signer: str | None = None) -> Model:
@@ -110,10 +122,17 @@ def load(run: str | Path, signer: str | None = None) -> Model:
 
 
 def draw(
-    generator: Generator, count: int, label: str | None, seed: int, warning: str | None = None
+    generator: Generator,
+    count: int,
+    label: str | None,
+    seed: int,
+    warning: str | None = None,
+    **drawing: Unpack[Drawing],
 ) -> Samples:
     """Draw `count` motions; skeletons get constant bone lengths (post-processing)."""
-    drawn, labels = generator.sample(count, label, seed)
+    sampler = Sampler(name=drawing.get("sampler", Sampler.name), steps=drawing.get("steps", Sampler.steps))
+    guidance, frames = drawing.get("guidance", 0.0), drawing.get("frames")
+    drawn, labels = generator.sample(count, label, seed, sampler=sampler, guidance=guidance, frames=frames)
     motions = drawn.numpy().astype(np.float32)
     modality = generator.codec.modality
     if modality.kind == "skeleton":
