@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from difflib import get_close_matches
 from enum import StrEnum
 
 
@@ -42,3 +44,10 @@ class Refusal(FedmotionError):
     def __init__(self, code: RefusalCode, reason: str = "") -> None:
         super().__init__(reason or code.value)
         self.code = code
+
+
+def way_out(name: str, known: Collection[str]) -> str:
+    """What to say after a name that is not among `known`."""
+    if near := get_close_matches(name, known, n=1):
+        return f"did you mean {near[0]}?"
+    return f"choose from {', '.join(known)}"

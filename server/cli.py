@@ -93,6 +93,17 @@ def generate(
     out: Annotated[Path, typer.Option(help="A new folder to write to.")],
     label: Annotated[str | None, typer.Option(help="One of the run's labels; default: any.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same motions.")] = 0,
+    frames: Annotated[
+        int | None,
+        typer.Option(help="Length of each motion, where the run's codec has frames; default: its window."),
+    ] = None,
+    guidance: Annotated[
+        float, typer.Option(help="How far beyond what the label asks for, 0 to 20; 1 or 2 is usual.")
+    ] = 0.0,
+    sampler: Annotated[
+        str, typer.Option(help="churn, heun, ddim, dpm (for few steps), ddpm or sde.")
+    ] = "churn",
+    steps: Annotated[int, typer.Option(help="Steps of the sampler, 2 to 1000.")] = 24,
     format: Annotated[
         str | None,
         typer.Option(help="bvh, gltf, npy, humanml3d or html; for sensors csv, npy or html."),
@@ -131,7 +142,9 @@ def generate(
     check_new(out)
     most = page_items(modality, compare is not None)
     real, left = ([], 0) if compare is None else read_recorded(compare, modality, most)
-    samples = model.draw(count, label, seed, raw=raw)
+    samples = model.draw(
+        count, label, seed, sampler=sampler, steps=steps, guidance=guidance, frames=frames, raw=raw
+    )
     paths = write(samples, chosen, out, f"fedmotion: {count} generated motions", real)
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)

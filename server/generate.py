@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.generator.generator import UNLABELLED, Generator
+from common.generator.samplers import Sampler
 from common.motion.export import FORMATS, write_motions
 from common.motion.postprocess import postprocess
 from common.motion.recording import Modality
@@ -34,6 +35,20 @@ PAGE_ITEMS: Final = {"skeleton": 64, "sensor": 24}
 NOTICE: Final = "NO_PRIVACY_GUARANTEE.txt"
 """Beside motions that nothing protects: most of their formats have no place for a word about it."""
 _AT_ONCE: Final = 32  # motions that are post-processed together: more of them leave the cache
+
+
+class Drawing(TypedDict, total=False):
+    """How motions are drawn: a row of `Sampler` and its steps, guidance, and frames of each motion.
+
+    `raw` leaves post-processing out (`common.motion.postprocess`: constant bones, joint limits, foot
+    lock).
+    """
+
+    sampler: str
+    steps: int
+    guidance: float
+    frames: int | None
+    raw: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,22 +108,21 @@ class Model:
         return JOINT_NAMES if modality.kind == "skeleton" else modality.channels
 
     def sample(
-        self, n: int, label: str | None = None, seed: int = 0, *, raw: bool = False
+        self, n: int, label: str | None = None, seed: int = 0, **drawing: Unpack[Drawing]
     ) -> NDArray[np.float32]:
-        """Draw `n` motions: joints `[n, 60, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
+        """Draw `n` motions: joints `[n, frames, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
 
         Joints are Y up. `label` is one of `labels`; None draws labels too, in their public
-        shares. Joints are post-processed (`common.motion.postprocess`: constant bones, joint
-        limits, foot lock) unless `raw`. The same arguments give the same motions. Raises
+        shares. `drawing` says how (`Drawing`). The same arguments give the same motions. Raises
         InputError for an unknown label, `n` below 1, or `raw` where nothing is post-processed.
         """
-        return np.stack(self.draw(n, label, seed, raw=raw).motions)
+        return np.stack(self.draw(n, label, seed, **drawing).motions)
 
-    def draw(self, n: int, label: str | None = None, seed: int = 0, *, raw: bool = False) -> Samples:
+    def draw(self, n: int, label: str | None = None, seed: int = 0, **drawing: Unpack[Drawing]) -> Samples:
         """What `sample` draws, with the label of each motion."""
-        if raw and self.generator.codec.modality.kind != "skeleton":
+        if drawing.get("raw") and self.generator.codec.modality.kind != "skeleton":
             raise InputError("raw: sensor windows are never post-processed; leave it out")
-        return draw(self.generator, n, label, seed, self.warning, raw=raw)
+        return draw(self.generator, n, label, seed, self.warning, **drawing)
 
 
 def load(run: str | Path, signer: str | None = None) -> Model:
@@ -137,14 +151,15 @@ def draw(
     label: str | None,
     seed: int,
     warning: str | None = None,
-    *,
-    raw: bool = False,
+    **drawing: Unpack[Drawing],
 ) -> Samples:
     """Draw `count` motions; joints are post-processed unless `raw`."""
-    drawn, labels = generator.sample(count, label, seed)
+    sampler = Sampler(name=drawing.get("sampler", Sampler.name), steps=drawing.get("steps", Sampler.steps))
+    guidance, frames = drawing.get("guidance", 0.0), drawing.get("frames")
+    drawn, labels = generator.sample(count, label, seed, sampler=sampler, guidance=guidance, frames=frames)
     motions = drawn.numpy().astype(np.float32)
     modality = generator.codec.modality
-    if modality.kind == "skeleton" and not raw:
+    if modality.kind == "skeleton" and not drawing.get("raw"):
         parts = [motions[start : start + _AT_ONCE] for start in range(0, count, _AT_ONCE)]
         motions = np.concatenate([postprocess(part, modality.rate) for part in parts])
     return Samples(modality, list(motions), labels, warning)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from server.markup import card, facts
+from common.player.markup import card, facts
 
 _PARTS = {
     "all": "all of them",

@@ -80,12 +80,12 @@ TABLE: Final[Mapping[str, Preconditioning]] = {
     ),
     "v": Preconditioning(_near, lambda s: s * _unit(s), _unit, _angle, "angle", 0.002, 80.0),
     # Song et al. 2021; its M is 1 here, as our networks take time from 0 to 1.
-    "vp": Preconditioning(_ONE, torch.neg, _unit, time_vp, "vp", 0.02, 100.0),
+    "vp": Preconditioning(_ONE, torch.neg, _unit, time_vp, "vp", 0.02, 30.0),
     # A quarter of its ln(s / 2), for the same reason.
-    "ve": Preconditioning(_ONE, lambda s: s, _ONE, lambda s: torch.log(s / 2) / 4, "ve", 0.02, 100.0),
+    "ve": Preconditioning(_ONE, lambda s: s, _ONE, lambda s: torch.log(s / 2) / 4, "ve", 0.02, 30.0),
     # MDM (Tevet et al. 2023) and DDPM (Ho et al. 2020), of which sigma^2 = (1 - alpha-bar) / alpha-bar.
-    "x0": Preconditioning(_ZERO, _ONE, _unit, _angle, "cosine", 0.02, 100.0, "angle"),
-    "epsilon": Preconditioning(_ONE, torch.neg, _unit, _angle, "cosine", 0.02, 100.0, "angle"),
+    "x0": Preconditioning(_ZERO, _ONE, _unit, _angle, "cosine", 0.02, 30.0, "angle"),
+    "epsilon": Preconditioning(_ONE, torch.neg, _unit, _angle, "cosine", 0.02, 30.0, "angle"),
 }
 
 PARAMETERISATIONS: Final = tuple(TABLE)
@@ -116,6 +116,11 @@ class Diffusion:
             return (sigma**-2).clamp_max(_MOST_SNR)
         return self.preconditioning.weight(sigma)
 
+    def level(self, sigma: Tensor) -> Level:
+        """What the network is told of `sigma`."""
+        row = self.preconditioning
+        return Level(row.c_noise(sigma), row.mean(sigma), row.spread(sigma))
+
     def denoised(
         self,
         denoiser: Network,
@@ -127,8 +132,7 @@ class Diffusion:
         """D for `x` `[..., latent]`, `sigma` and `condition` `[...]`: `[..., latent]`; zero in padding."""
         row, s = self.preconditioning, sigma[..., None]
         x = unpadded(x, condition, denoiser)
-        level = Level(row.c_noise(sigma), row.mean(sigma), row.spread(sigma))
-        inside = denoiser.apply(parameters, row.c_in(s) * x, level, condition)
+        inside = denoiser.apply(parameters, row.c_in(s) * x, self.level(sigma), condition)
         return unpadded(row.c_skip(s) * x + row.c_out(s) * inside, condition, denoiser)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from common.errors import InputError
+from common.errors import InputError, way_out
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """D(x, sigma): `[n, latent]` and a scalar tensor to `[n, latent]`."""
@@ -45,7 +45,7 @@ class Sampler:
 
     def __post_init__(self) -> None:
         if self.name not in SAMPLERS:
-            raise InputError(f"unknown sampler {self.name!r}: choose from {', '.join(SAMPLERS)}")
+            raise InputError(f"unknown sampler {self.name!r}: {way_out(self.name, SAMPLERS)}")
         if not 2 <= self.steps <= MOST_STEPS:
             raise InputError(f"steps is {self.steps}: it must be from 2 to {MOST_STEPS}")
 
@@ -62,7 +62,7 @@ class Sampler:
         for now, after in pairwise(levels):
             match self.name:
                 case "ddpm":
-                    x = _ancestral(denoise, x, now, after, noise)
+                    x = ancestral(denoise, x, now, after, noise)
                 case "sde":
                     x = _maruyama(denoise, x, now, after, noise)
                 case "dpm":
@@ -113,9 +113,7 @@ def _heun(denoise: Denoise, x: Tensor, now: Tensor, after: Tensor) -> Tensor:
     return x + (after - now) * (slope + (euler - denoise(euler, after)) / after) / 2
 
 
-def _ancestral(
-    denoise: Denoise, x: Tensor, now: Tensor, after: Tensor, noise: Callable[[], Tensor]
-) -> Tensor:
+def ancestral(denoise: Denoise, x: Tensor, now: Tensor, after: Tensor, noise: Callable[[], Tensor]) -> Tensor:
     """From q(x_after | x_now, x_0 = D): mean D + (after / now)^2 (x - D), variance after^2 (1 - that)."""
     kept = (after / now) ** 2
     clean = denoise(x, now)

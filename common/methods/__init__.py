@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import Field, fields
 from typing import Any, Final
 
-from common.errors import InputError
+from common.errors import InputError, way_out
 from common.generator.assets import Assets
 from common.method import Method
 from common.methods.dp_sgd import DPSGD
@@ -17,11 +17,11 @@ NAMES: Final[Mapping[str, type[DPSGD]]] = {DPSGD.name: DPSGD}
 def build(name: str, options: Mapping[str, Any], assets: Assets) -> Method:
     """The method `name` with `options` over its defaults; InputError names what is wrong and the range."""
     if name not in NAMES:
-        raise InputError(f"unknown method {name!r}: choose from {', '.join(sorted(NAMES))}")
+        raise InputError(f"unknown method {name!r}: {way_out(name, sorted(NAMES))}")
     known = _options(NAMES[name])
     for option in options:
         if option not in known:
-            raise InputError(f"unknown option {option!r} of method {name!r}: choose from {', '.join(known)}")
+            raise InputError(f"unknown option {option!r} of method {name!r}: {way_out(option, known)}")
     values: dict[str, Any] = {item: _checked(name, known[item], value) for item, value in options.items()}
     return NAMES[name](assets=assets, **values)
 
@@ -50,7 +50,7 @@ def _checked(method: str, option: Field[Any], value: Any) -> int | float | str:
     place = f"option {option.name!r} of method {method!r}"
     if (choices := option.metadata.get("choices")) is not None:
         if value not in choices or not isinstance(value, str):
-            raise InputError(f"{place} must be one of {', '.join(choices)}, got {value!r}")
+            raise InputError(f"{place} is {value!r}: {way_out(str(value), choices)}")
         return value
     low, high = option.metadata["low"], option.metadata["high"]
     whole = isinstance(option.default, int)

@@ -17,6 +17,7 @@ from common.motion.postprocess import postprocess
 from common.motion.skeleton import JOINT_NAMES
 from common.signing import create_key, public_name
 from server.checkpoint import Checkpoint
+from server.generate import Drawing
 from server.shell import run
 from tests.common.motion.glb import Glb
 
@@ -64,6 +65,9 @@ def test_python_gives_the_same_motions_as_the_command(finished: Path, tmp_path: 
     assert drawn.shape == (4, 60, 22, 3) and drawn.dtype == np.float32
     assert np.array_equal(written, drawn)
     assert not np.array_equal(drawn, model.sample(4, label="walk", seed=6))
+    fewer: Drawing = {"sampler": "dpm", "steps": 6, "guidance": 1.0, "frames": 60}
+    assert model.sample(4, label="walk", seed=5, **fewer).shape == drawn.shape
+    assert not np.array_equal(drawn, model.sample(4, label="walk", seed=5, **fewer))
     assert "walk" in model.labels and model.rate == 20.0 and model.columns == JOINT_NAMES
     assert model.guarantee == "differential privacy"
     whole = model.draw(4, seed=5)
@@ -145,6 +149,10 @@ def test_json_names_the_files(finished: Path, tmp_path: Path, capsys: pytest.Cap
         (("--count", 2, "--format", "html", "--compare", "nowhere"), ("nowhere", "no such file")),
         (("--count", 2, "--format", "fbx"), ("fbx", "bvh")),
         (("--count", 2, "--seed", -1), ("--seed", "-1")),
+        (("--count", 2, "--sampler", "huen"), ("'huen'", "did you mean heun?")),
+        (("--count", 2, "--steps", 1), ("steps is 1", "from 2 to 1000")),
+        (("--count", 2, "--guidance", "nan"), ("guidance is nan", "from 0 to 20")),
+        (("--count", 2, "--frames", 40), ("frames is 40", "have 60 frames")),
     ],
 )  # fmt: skip
 def test_a_wrong_wish_is_one_line(

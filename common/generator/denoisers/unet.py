@@ -75,7 +75,7 @@ class UNet(Denoiser):
     def apply(self, parameters: Parameters, x: Tensor, level: Level, condition: Condition) -> Tensor:
         extra = -self.frames % 2**self.depth
         frames = pad(x.reshape(-1, self.frames, self.channels).transpose(1, 2), (0, extra))
-        seen = valid(condition.lengths.reshape(-1), self.frames + extra)[:, None]
+        seen = valid(condition.lengths.reshape(-1), self.frames + extra)[:, None].to(x.dtype)
         wish = self._wish(parameters, level, condition)
         names = iter(self._blocks)
         hidden = _conv(parameters, "input", frames, seen)
@@ -115,10 +115,11 @@ def _block(parameters: Parameters, name: str, value: Tensor, wish: Tensor, seen:
 
 
 def _conv(parameters: Parameters, name: str, value: Tensor, seen: Tensor, stride: int = 1) -> Tensor:
-    """A convolution that sees zero wherever `seen` `[n, 1, frames]` is False."""
+    """A convolution that sees zero wherever `seen` `[n, 1, frames]` is."""
     weight = parameters[f"{name}.weight"]
-    value = torch.where(seen, value, 0.0)
-    return conv1d(value, weight, parameters[f"{name}.bias"], stride=stride, padding=weight.shape[2] // 2)
+    return conv1d(
+        value * seen, weight, parameters[f"{name}.bias"], stride=stride, padding=weight.shape[2] // 2
+    )
 
 
 def _norm(parameters: Parameters, name: str, value: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ class FramesCodec(Codec):
         return windows.flatten(1)
 
     def decode(self, latents: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        return latents.unflatten(1, (self.frames, -1))
+        windows: Tensor = latents.unflatten(1, (self.frames, -1))
+        return windows
 
     def arrays(self) -> dict[str, Tensor]:
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 import common.generator.denoisers.transformer as transformer
 from common.errors import InputError
 from common.generator.denoisers import from_description
-from common.generator.denoisers.denoiser import Denoiser
+from common.generator.denoisers.denoiser import Denoiser, Level
 from common.generator.denoisers.mlp import ResidualMLP
 from common.generator.denoisers.transformer import Transformer
 from common.generator.denoisers.unet import UNet
@@ -143,9 +144,9 @@ def test_a_condition_is_bounded_however_large_its_parameters(
         assert token.norm(dim=-1).max() > 1e3
 
 
-def _level() -> transformer.Level:
+def _level() -> Level:
     zeros = torch.zeros(len(LENGTHS))
-    return transformer.Level(zeros, zeros, zeros)
+    return Level(zeros, zeros, zeros)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -154,7 +155,10 @@ def test_a_description_rebuilds_the_denoiser(name: str) -> None:
 
 
 def test_what_cannot_be_built_is_refused() -> None:
-    told = NETS["before"].description()
+    told, unet = (
+        NETS["before"].description(),
+        partial(UNet, labels=2, frames=97, channels=5, width=16, depth=2),
+    )
     with pytest.raises(InputError, match="unknown denoiser 'gan': this version knows mlp, unet, transformer"):
         from_description({**told, "kind": "gan"})
     with pytest.raises(InputError, match="multiple of twice the heads"):
@@ -164,15 +168,15 @@ def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(InputError, match="at most 100,000,000"):
         from_description({**told, "width": 2**20})
     with pytest.raises(InputError, match="halves 97 frames from 1 to 4 times"):
-        replace(NETS["unet"], depth=5)
+        unet(depth=5)
     with pytest.raises(InputError, match="halves 5 frames from 1 to 2 times"):
-        replace(NETS["unet"], depth=3, frames=5)
+        unet(depth=3, frames=5)
     with pytest.raises(InputError, match="multiple of 16"):
-        replace(NETS["unet"], width=20)
+        unet(width=20)
     with pytest.raises(InputError, match="depth = 0"):
-        replace(NETS["before"], depth=0)
+        from_description({**told, "depth": 0})
     with pytest.raises(InputError, match="know no text"):
-        replace(NETS["mlp"], depth=0)
+        from_description({**NETS["mlp"].description(), "depth": 0})
 
 
 def test_mdm_has_the_size_of_mdm() -> None:
