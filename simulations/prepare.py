@@ -18,8 +18,6 @@ from common.accounting import calibrate, epsilon
 from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.codec import Codec
-from common.generator.motion_codec import fit_motion_codec
-from common.generator.sensor_codec import SensorCodec
 from common.method import digest_arrays
 from common.methods import NAMES, build, options_of
 from common.motion.population import PUBLIC, synthesise
@@ -30,6 +28,7 @@ from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, writing
 from server.checkpoint import FILE, KEY, Checkpoint
 from server.rounds import Settings
+from simulations.codec import PUBLIC_SEED, make_codec
 from simulations.config import Simulation
 from simulations.partition import Deal, deal, trained
 from simulations.people import Read
@@ -40,7 +39,6 @@ _PATIENCE = 600.0
 _LOSS_SHARE = 0.1  # a loss of 1 then takes a tenth of the clip norm
 LOCK = ".simulation.lock"
 """Held by the simulation's process for as long as it lives."""
-PUBLIC_SEED = 1_000_003  # apart from any private population's seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +60,7 @@ def data_options(config: Simulation) -> DataOptions:
         people=config.people or DEFAULT_PEOPLE,
         motions=config.motions,
         seed=config.seed,
+        window=config.window,
     )
 
 
@@ -84,20 +83,22 @@ def open_people(config: Simulation) -> DataSet:
 
 
 def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
-    """Public motions: `--public`, or the shifted procedural population; none for sensors."""
-    if data.modality.kind == "sensor":
-        if config.public is not None:
-            raise InputError("--public is for skeletons: the sensor codec is fitted on no data")
+    """Public motions: `--public`, or the shifted procedural population, which wears no sensors."""
+    if config.public is None and data.modality.kind == "sensor":
         return None
     if config.public is None:
         seed = config.seed + PUBLIC_SEED
         recordings = synthesise(PUBLIC, seed, range(config.public_people), motions=config.motions)
     else:
-        public = open_data_set(config.public, DataOptions(skip_bad=config.skip_bad))
+        public = open_data_set(config.public, _public_options(config))
         if public.modality != data.modality:
             raise InputError(f"--public {config.public} and the data are of different modalities")
         recordings = public.recordings(public.people())
     return corpus(recordings, data.modality, data.labels)
+
+
+def _public_options(config: Simulation) -> DataOptions:
+    return DataOptions(skip_bad=config.skip_bad, device=config.sensor_device, window=config.window)
 
 
 def corpus(recordings: Iterator[Recording], modality: Modality, vocabulary: tuple[str, ...]) -> Corpus:
@@ -193,13 +194,8 @@ def make_plan(config: Simulation, assets: Assets, units: int) -> Plan:
 
 
 def _codec(config: Simulation, data: DataSet, public: Corpus | None) -> Codec:
-    if public is None:
-        return SensorCodec(data.modality, data.labels)
-    if len(public.windows) <= config.latent:
-        raise InputError(
-            f"the public corpus has {len(public.windows)} windows, too few for a codec of {config.latent}"
-        )
-    return fit_motion_codec(public.windows, public.labels, data.labels, config.latent)
+    motions = None if public is None else (public.windows, public.labels)
+    return make_codec(config, data.modality, data.labels, motions)
 
 
 def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units: int) -> None:

@@ -10,6 +10,7 @@ from client.datasets.bvh_folder import BvhFolder, bvh_files
 from client.datasets.procedural import Procedural
 from client.datasets.sensor_csv import SensorCsv
 from client.datasets.sensor_layout import DESCRIPTION, SensorLayout, phone_watch_layout, read_layout
+from client.datasets.windowed import Windowed
 from common.errors import InputError
 
 __all__ = ["DataOptions", "DataSet", "open_data_set"]
@@ -23,6 +24,11 @@ def open_data_set(path: Path | None, options: DataOptions) -> DataSet:
     a folder with files like s01_02_sw.csv is the sp-sw-har layout. Raises InputError
     on anything else, with the way out.
     """
+    data = _open(path, options)
+    return data if options.window is None else Windowed(data, options.window)
+
+
+def _open(path: Path | None, options: DataOptions) -> DataSet:
     _check_pattern(options.person_pattern)
     if path is None:
         return Procedural(options)

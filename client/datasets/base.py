@@ -48,7 +48,7 @@ class DataOptions:
     `labels`: the declared vocabulary; without it the manifest's or the layout's.
     `device`: watch ("sw") or phone ("sp") in the sp-sw-har layout. `skip_bad`: leave
     unreadable files out (listed in `skipped`) instead of stopping. `people`, `motions`
-    and `seed` size the procedural set.
+    and `seed` size the procedural set. `window`: frames of a skeleton sequence, by default 60.
     """
 
     person_pattern: str | None = None
@@ -59,6 +59,7 @@ class DataOptions:
     people: int = 2000
     motions: int = 4
     seed: int = 0
+    window: int | None = None
 
 
 def one_value_each(

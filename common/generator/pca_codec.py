@@ -50,7 +50,9 @@ class PcaCodec(Codec):
     def decode(self, latents: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         bounded = latents.clamp(-LATENT_BOUND, LATENT_BOUND)
         rows = self.middle + (bounded * self.spread) @ self.basis.T
-        return self.scale.inverse(self.modality, rows.unflatten(1, (self.modality.window, self.scale.channels)))
+        return self.scale.inverse(
+            self.modality, rows.unflatten(1, (self.modality.window, self.scale.channels))
+        )
 
     def arrays(self) -> dict[str, Tensor]:
         own = {"middle": self.middle, "basis": self.basis, "spread": self.spread}
@@ -85,7 +87,13 @@ class PcaCodec(Codec):
 
 
 def fit_pca(
-    windows: Tensor, modality: Modality, label_names: tuple[str, ...], latent: int, *, sha256: str, origin: str
+    windows: Tensor,
+    modality: Modality,
+    label_names: tuple[str, ...],
+    latent: int,
+    *,
+    sha256: str,
+    origin: str,
 ) -> PcaCodec:
     """Fit on PUBLIC `windows`; InputError where they are fewer than twice `latent`."""
     if len(windows) < 2 * latent:

@@ -1,25 +1,38 @@
-"""`python -m simulations.benchmarks [TABLE ...]`: print the named tables, by default all."""
+"""`python -m simulations.benchmarks [TABLE ...] [--recordings FOLDER]`: print the named tables, by default all.
+
+Motion capture in FOLDER is measured as well by the tables that measure motion.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from simulations.benchmarks import accounting, clipping, noise
+from simulations.benchmarks import accounting, clipping, codecs, noise
 
 _TABLES = {"clipping": clipping.table, "noise": noise.table, "accounting": accounting.table}
+_OF_MOTION = {"codecs": codecs.table}
 
 
-def main(names: list[str]) -> None:
+def main(names: Sequence[str], recordings: Path | None) -> None:
     torch.set_num_threads(1)
     console = Console(width=None if sys.stdout.isatty() else 200)
-    for name in names or _TABLES:
-        console.print(_TABLES[name]())
+    tables = {**_TABLES, **{name: partial(table, recordings) for name, table in _OF_MOTION.items()}}
+    for name in names or tables:
+        if name not in tables:
+            sys.exit(f"no table {name!r}: choose from {', '.join(tables)}")
+        console.print(tables[name]())
 
 
 if __name__ == "__main__":
-    if unknown := [name for name in sys.argv[1:] if name not in _TABLES]:
-        sys.exit(f"no table {unknown[0]!r}: choose from {', '.join(_TABLES)}")
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks")
+    parser.add_argument("table", nargs="*", help="by default all")
+    parser.add_argument("--recordings", type=Path, help="folder of motion capture")
+    given = parser.parse_args()
+    main(given.table, given.recordings)
