@@ -30,6 +30,7 @@ from client.users import Users
 from client.withdrawal import Tombstones
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.generator.assets import Assets
+from common.generator.bounds import MOST_LATENT
 from common.generator.codec import Codec
 from common.generator.condition import Condition
 from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
@@ -38,7 +39,6 @@ from common.noise import PersonRandom, Source
 from common.query import Acceptance, Plan, Query, Release
 from common.vector import Layout, Vector
 
-_MOST_LATENT = 4096
 _UNFIT = (FedmotionError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
@@ -238,7 +238,7 @@ def _open(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> _Open:
     try:
         assets = Assets.from_arrays(arrays, plan.codec)
         codec = assets.codec
-        if codec.labels != plan.labels or not 1 <= codec.latent <= _MOST_LATENT:
+        if codec.labels != plan.labels or not 1 <= codec.latent <= MOST_LATENT:
             raise ValueError("the codec has other labels, or no latent of a usable length")
         method = build(plan.method, plan.options, assets)
         dimension = plan.dimension_of(method.dimension)

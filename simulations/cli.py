@@ -64,6 +64,15 @@ def simulate(
     method: Annotated[
         str | None, typer.Option(help="How the generator is trained: dp_sgd, the only one yet.")
     ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="structured (default), pca, identity or vae; for sensors sensor (default), pca or identity."
+        ),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Frames of a skeleton sequence at 20 a second, 20 to 196 (default 60).")
+    ] = None,
     trust: Annotated[
         str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")
     ] = None,
@@ -130,7 +139,8 @@ def simulate(
     given: dict[str, Any] = {
         "data": data, "public": public, "pretrained": pretrained, "people": people, "sites": sites,
         "rounds": rounds, "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
-        "sites_per_person": sites_per_person, "method": method, "trust": trust, "unit": unit,
+        "sites_per_person": sites_per_person, "method": method, "codec": codec, "window": window,
+        "trust": trust, "unit": unit,
         "engine": engine, "holdout": holdout, "site_column": site_column,
         "person_pattern": person_pattern, "manifest": manifest and str(manifest),
         "data_format": data_format, "joints": joints and str(joints), "split": split, "rate": rate,

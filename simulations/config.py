@@ -18,6 +18,8 @@ from common.query import MOST_SITES_PER_PERSON, Trust, Unit
 from common.validation import flag, one_line
 from simulations.preset import preset, presets
 
+LONGEST_WINDOW = 196
+"""Frames of the longest sequence: 9.8 seconds, as HumanML3D has it."""
 _REAL_DATA_ONLY = ("person_pattern", "manifest", "labels", "data_format", "joints", "split", "rate")
 
 
@@ -43,9 +45,10 @@ class Simulation(BaseModel):
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
     the run's. `sites_per_person`: the declared bound on how many sites hold one person; every epsilon
     is that person's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
-    the method. `clipping` is the engine of per-person gradients; `loss_curve` adds the loss to
-    what is clipped, noised and charged, and so to `metrics.jsonl`. `test_mode` seeds sampling
-    and noise and carries no guarantee.
+    the method. `codec`: structured for skeletons and sensor for sensors where it is None; `codec_file`:
+    weights of a VAE other than the packaged ones; `window`: frames of a skeleton sequence. `clipping` is
+    the engine of per-person gradients; `loss_curve` adds the loss to what is clipped, noised and
+    charged, and so to `metrics.jsonl`. `test_mode` seeds sampling and noise and carries no guarantee.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -68,7 +71,10 @@ class Simulation(BaseModel):
     clip_norm: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     method: str = "dp_sgd"
     options: dict[str, int | float | str] = {}
+    codec: Literal["structured", "pca", "identity", "vae", "sensor"] | None = None
+    codec_file: Path | None = Field(default=None, strict=False)
     latent: int = Field(default=32, ge=2, le=512)
+    window: int | None = Field(default=None, ge=20, le=LONGEST_WINDOW)
     trust: Trust = "local"
     unit: Unit = "user"
     engine: Literal["inprocess", "flower"] = "inprocess"
@@ -90,7 +96,7 @@ class Simulation(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     test_mode: bool = False
 
-    @field_validator("data", "public", "pretrained")
+    @field_validator("data", "public", "pretrained", "codec_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.resolve()
@@ -120,6 +126,8 @@ class Simulation(BaseModel):
             raise ValueError("two [[site]] tables have the same value: remove one")
         if self.steps_per_round > 1 and self.trust != "local":
             raise ValueError("steps_per_round above 1 needs trust = local; set steps_per_round = 1")
+        if self.codec_file is not None and self.codec != "vae":
+            raise ValueError("codec_file holds the weights of a VAE: set codec = vae, or leave it out")
         if "total_rounds" in self.options:
             raise ValueError("options.total_rounds is the number of rounds: set rounds instead")
         if self.data is None and (idle := [key for key in _REAL_DATA_ONLY if getattr(self, key) is not None]):
@@ -178,7 +186,7 @@ def read_source(source: str | None) -> dict[str, Any]:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
-    for key in ("data", "public", "pretrained"):
+    for key in ("data", "public", "pretrained", "codec_file"):
         if isinstance(values.get(key), str):
             values[key] = path.parent / values[key]
     for key in ("manifest", "joints"):

@@ -17,19 +17,18 @@ from client.users import Users
 from common.accounting import calibrate, epsilon
 from common.errors import InputError
 from common.generator.assets import Assets
-from common.generator.codec import Codec
-from common.generator.motion_codec import fit_motion_codec
-from common.generator.sensor_codec import SensorCodec
+from common.generator.codecs import PublicMotions
 from common.method import digest_arrays
 from common.methods import NAMES, build, options_of
 from common.motion.population import PUBLIC, synthesise
 from common.motion.recording import Modality, Recording
-from common.motion.windows import windows
+from common.motion.windows import synthetic_frames, windows
 from common.query import TEST_RUN, Plan, person_event
 from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, write_json, writing
 from server.checkpoint import FILE, KEY, Checkpoint
 from server.rounds import Settings
+from simulations.codec import PUBLIC_SEED, make_codec, public_origin
 from simulations.config import Simulation
 from simulations.partition import Deal, deal, trained
 from simulations.people import Read
@@ -41,8 +40,6 @@ _PATIENCE = 600.0
 _LOSS_SHARE = 0.1  # a loss of 1 then takes a tenth of the clip norm
 LOCK = ".simulation.lock"
 """Held by the simulation's process for as long as it lives."""
-PUBLIC_SEED = 1_000_003
-"""Added to a seed for the public population: apart from any private population's."""
 ORIGIN = "public.json"
 """Where the pre-trained parameters of a run come from."""
 
@@ -70,6 +67,7 @@ def data_options(config: Simulation) -> DataOptions:
         people=config.people or DEFAULT_PEOPLE,
         motions=config.motions,
         seed=config.seed,
+        window=config.window,
     )
 
 
@@ -93,20 +91,23 @@ def open_people(config: Simulation) -> DataSet:
 
 
 def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
-    """Public motions: `--public`, or the shifted procedural population; none for sensors."""
-    if data.modality.kind == "sensor":
-        if config.public is not None:
-            raise InputError("--public is for skeletons: the sensor codec is fitted on no data")
+    """Public motions: `--public`, or the shifted procedural population, which wears no sensors."""
+    if config.public is None and data.modality.kind == "sensor":
         return None
     if config.public is None:
         seed = config.seed + PUBLIC_SEED
-        recordings = synthesise(PUBLIC, seed, range(config.public_people), motions=config.motions)
+        frames, indices = synthetic_frames(config.window), range(config.public_people)
+        recordings = synthesise(PUBLIC, seed, indices, motions=config.motions, frames=frames)
     else:
-        public = open_data_set(config.public, DataOptions(skip_bad=config.skip_bad))
+        public = open_data_set(config.public, _public_options(config))
         if public.modality != data.modality:
             raise InputError(f"--public {config.public} and the data are of different modalities")
         recordings = public.recordings(public.people())
     return corpus(recordings, data.modality, data.labels)
+
+
+def _public_options(config: Simulation) -> DataOptions:
+    return DataOptions(skip_bad=config.skip_bad, device=config.sensor_device, window=config.window)
 
 
 def corpus(recordings: Iterator[Recording], modality: Modality, vocabulary: tuple[str, ...]) -> Corpus:
@@ -158,7 +159,11 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
 def _start(config: Simulation, data: DataSet, public: Corpus | None) -> Start:
     if config.pretrained is not None:
         return start_from(config.pretrained, config, data)
-    return Start(config.options, Assets(fit_codec(data.modality, data.labels, public, config.latent)), None)
+    motions = None
+    if public is not None:
+        origin = public_origin(config.public, config.seed, config.public_people, config.motions)
+        motions = PublicMotions(public.windows, public.labels, data.labels, origin)
+    return Start(config.options, Assets(make_codec(config, data.modality, data.labels, motions)), None)
 
 
 def declared_units(config: Simulation, data: DataSet) -> int:
@@ -208,17 +213,6 @@ def make_plan(config: Simulation, assets: Assets, units: int) -> Plan:
         loss_weight=_LOSS_SHARE * config.clip_norm if config.loss_curve else 0.0,
         sites_per_person=config.sites_per_person,
     )
-
-
-def fit_codec(modality: Modality, labels: tuple[str, ...], public: Corpus | None, latent: int) -> Codec:
-    """The codec of motions like these, fitted on public ones; that of sensors is fitted on none."""
-    if modality.kind == "sensor" or public is None:
-        return SensorCodec(modality, labels)
-    if len(public.windows) <= latent:
-        raise InputError(
-            f"the public corpus has {len(public.windows)} windows, too few for a codec of {latent}"
-        )
-    return fit_motion_codec(public.windows, public.labels, labels, latent)
 
 
 def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units: int) -> None:

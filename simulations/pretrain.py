@@ -18,12 +18,13 @@ from rich.console import Console
 from client.site import resolve_device
 from common.errors import InputError
 from common.generator.assets import Assets
+from common.generator.codecs import PublicMotions
 from common.method import GradientMethod
 from common.methods import build, design_of
 from common.pretrained import FILE, Pretrained, Provenance
 from common.sealed import read_sealed, write_sealed
 from common.storage import exclusive, read_json, write_json, writing
-from simulations.prepare import fit_codec
+from simulations.codec import make_codec
 from simulations.pretraining import Pretraining, check_same, read_pretraining
 from simulations.public_corpus import Sources, read_sources
 from simulations.public_training import Latents, Progress, held_out_loss, step
@@ -116,7 +117,9 @@ def _resumed(request: Request) -> Pretraining:
 
 
 def _opened(config: Pretraining, sources: Sources, device: str, folder: Path) -> tuple[_Work, Assets]:
-    codec = fit_codec(sources.modality, sources.labels, sources.fitted, config.latent)
+    public = sources.fitted
+    motions = PublicMotions(public.windows, public.labels, sources.labels, sources.origin)
+    codec = make_codec(config, sources.modality, sources.labels, motions)
     assets = Assets(codec)
     method = build(config.method, config.options, assets)
     if not isinstance(method, GradientMethod):

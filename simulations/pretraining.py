@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from common.errors import InputError
 from common.validation import flag, one_line
+from simulations.config import LONGEST_WINDOW
 
 PEOPLE = 500
 
@@ -20,8 +21,8 @@ class Pretraining(BaseModel):
 
     `public`: folders of public motions, `origin` where they come from and under which licence;
     `people`: procedural public people (default: 500 where there is no folder, else none), of
-    `motions` each. `labels`: the vocabulary (default: all labels of the motions). `latent`,
-    `method`, `options`: the design, which private training takes over. `steps` of AdamW, each on
+    `motions` each. `labels`: the vocabulary (default: all labels of the motions).
+    `codec`, `codec_file`, `latent`, `window`, `method`, `options`: the design, which private training takes over. `steps` of AdamW, each on
     `batch` windows, at `learning_rate` falling to zero as half a cosine, with `weight_decay`;
     `ema`: decay of the averaged parameters that are kept. `holdout`: share of the public people whose
     loss is only looked at. `save_seconds`: between two files to resume from.
@@ -36,7 +37,10 @@ class Pretraining(BaseModel):
     labels: tuple[str, ...] | None = Field(default=None, strict=False)
     sensor_device: Literal["sw", "sp"] = "sw"
     skip_bad: bool = False
+    codec: Literal["structured", "pca", "identity", "vae", "sensor"] | None = None
+    codec_file: Path | None = Field(default=None, strict=False)
     latent: int = Field(default=32, ge=2, le=512)
+    window: int | None = Field(default=None, ge=20, le=LONGEST_WINDOW)
     method: str = "dp_sgd"
     options: dict[str, int | float | str] = {}
     steps: int = Field(default=5000, ge=1, le=100_000_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 
@@ -15,7 +15,9 @@ from common.errors import InputError
 from common.method import digest_arrays
 from common.motion.population import ACTIONS, PUBLIC, synthesise
 from common.motion.recording import SKELETON, Modality, Recording
-from simulations.prepare import PUBLIC_SEED, Corpus, corpus
+from common.motion.windows import synthetic_frames
+from simulations.codec import PUBLIC_SEED
+from simulations.prepare import Corpus, corpus
 from simulations.pretraining import Pretraining
 
 
@@ -40,9 +42,12 @@ class Sources:
 
 def read_sources(config: Pretraining) -> Sources:
     """All public motions of `config`; InputError where they do not go together."""
-    options = DataOptions(skip_bad=config.skip_bad, device=config.sensor_device, labels=config.labels)
+    options = DataOptions(
+        skip_bad=config.skip_bad, device=config.sensor_device, labels=config.labels, window=config.window
+    )
     folders = [open_data_set(path, options) for path in config.public]
-    modalities = [SKELETON] * (config.procedural > 0) + [folder.modality for folder in folders]
+    made_up = replace(SKELETON, window=config.window or SKELETON.window)
+    modalities = [made_up] * (config.procedural > 0) + [folder.modality for folder in folders]
     if any(modality != modalities[0] for modality in modalities):
         way_out = "leave people out" if config.procedural else "pre-train on each apart"
         raise InputError(f"the public motions are of different modalities: {way_out}")
@@ -71,12 +76,14 @@ def _parts(
     config: Pretraining, folders: Iterable[DataSet]
 ) -> tuple[Iterator[Recording], Iterator[Recording]]:
     """Recordings to train on and to look at: the last people of every source are held out."""
-    fitted, held_out = [], []
+    fitted: list[Iterator[Recording]] = []
+    held_out: list[Iterator[Recording]] = []
     if config.procedural:
         first = _kept(config.procedural, config.holdout)
-        seed, motions = config.seed + PUBLIC_SEED, config.motions
-        fitted.append(synthesise(PUBLIC, seed, range(first), motions=motions))
-        held_out.append(synthesise(PUBLIC, seed, range(first, config.procedural), motions=motions))
+        indices = range(config.procedural)
+        for part, chosen in ((fitted, indices[:first]), (held_out, indices[first:])):
+            seed, frames = config.seed + PUBLIC_SEED, synthetic_frames(config.window)
+            part.append(synthesise(PUBLIC, seed, chosen, motions=config.motions, frames=frames))
     for folder in folders:
         people = folder.people()
         first = _kept(len(people), config.holdout)

@@ -1,6 +1,6 @@
 """`python -m simulations.train_vae`: train the committed VAE codec again, on public motion alone.
 
-Twenty minutes on one CPU core. Other machines and versions of torch round otherwise, so that the
+Five minutes of one idle CPU core. Other machines and versions of torch round otherwise, so that the
 weights differ in their last digits; the corpus, by its hash, does not.
 """
 
@@ -10,7 +10,7 @@ import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import as_file, files
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from client.datasets import DataOptions, open_data_set
 from common.errors import InputError
-from common.generator.codec_file import read_codec, write_codec
+from common.generator.codec_file import write_codec
 from common.generator.conv_vae import ConvVae
 from common.generator.corpus import digest
 from common.generator.scale import Scale
@@ -27,14 +27,15 @@ from common.generator.vae_codec import CHANNELS, WIDTH, VaeCodec
 from common.motion.features import FEATURES, to_features
 from common.motion.population import ACTIONS, PUBLIC, synthesise
 from common.motion.recording import SKELETON, Recording
-from simulations.prepare import PUBLIC_SEED, corpus
+from simulations.codec import PUBLIC_SEED, packaged, procedural_origin
+from simulations.prepare import corpus
 from simulations.variety import various
 
 _PEOPLE: Final = 2000
 _MOTIONS: Final = 4
-_STEPS: Final = 6000
-_BATCH: Final = 64
-_RATE: Final = 2e-3
+_STEPS: Final = 4500
+_BATCH: Final = 32
+_RATE: Final = 1.5e-3
 _LENGTHS: Final = (60, 60, 60, 44, 28, 12)  # frames of a batch: edges are seen at every phase
 _KL: Final = 1e-4  # a coding noise of about 3 % of a unit
 _DRIFT: Final = 10.0  # weight of errors in travel that add up, in rad^2 and m^2
@@ -47,20 +48,6 @@ class Training:
     seed: int = 0
 
 
-def packaged() -> Path:
-    """The weights that come with the package."""
-    with as_file(files("simulations") / "weights" / "vae.safetensors") as path:
-        return path
-
-
-def read_vae(path: Path | None = None) -> VaeCodec:
-    """The codec in `path`, by default the packaged one; InputError where it is no VAE."""
-    codec = read_codec(path or packaged())
-    if not isinstance(codec, VaeCodec):
-        raise InputError(f"{path} holds a codec of kind {codec.kind}: give one of kind vae")
-    return codec
-
-
 def train(windows: Tensor, training: Training, *, sha256: str, origin: str) -> VaeCodec:
     """A VAE of PUBLIC joints `[n, 61, 22, 3]`: mean squares of features, of their change and of drift."""
     scale = Scale.fit(SKELETON, windows)
@@ -70,20 +57,21 @@ def train(windows: Tensor, training: Training, *, sha256: str, origin: str) -> V
         torch.manual_seed(training.seed)
         vae = ConvVae(FEATURES, WIDTH, CHANNELS)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=_RATE, weight_decay=1e-4)
-    slow = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / training.steps)),
-    )
+    slow = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_pace, steps=training.steps))
     for step, batch in enumerate(_batches(features, random, training.steps), start=1):
         loss = _loss(vae, scale, batch, random)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         slow.step()
         if step % 500 == 0:
             print(f"step {step} of {training.steps}: loss {float(loss.detach()):.4f}", flush=True)
     return _standardised(vae, scale, windows, sha256, origin)
+
+
+def _pace(step: int, steps: int) -> float:
+    return min(1, (step + 1) / 100) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def _batches(features: Tensor, random: torch.Generator, steps: int) -> Iterator[Tensor]:
@@ -126,9 +114,9 @@ def _standardised(vae: ConvVae, scale: Scale, windows: Tensor, sha256: str, orig
 
 
 def _public(people: int, folder: Path | None) -> tuple[Tensor, Tensor, str]:
-    """Windows and labels of procedural public people and, with a folder, of its motions; and what they are."""
+    """Windows and labels of procedural public people, and of a folder's motions; and what they are."""
     recordings: list[Recording] = list(synthesise(PUBLIC, PUBLIC_SEED, range(people), motions=_MOTIONS))
-    origin = f"procedural people, population public, seed {PUBLIC_SEED}, {people} people x {_MOTIONS} motions"
+    origin = procedural_origin(PUBLIC_SEED, people, _MOTIONS)
     if folder is not None:
         more = open_data_set(folder, DataOptions(skip_bad=True))
         if more.modality != SKELETON:

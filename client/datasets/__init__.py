@@ -18,6 +18,7 @@ from client.datasets.procedural import Procedural
 from client.datasets.sensor_columns import look_for_tables, open_sensor_tables
 from client.datasets.sensor_csv import SensorCsv
 from client.datasets.sensor_layout import DESCRIPTION, SensorLayout, phone_watch_layout, read_layout
+from client.datasets.windowed import Windowed
 from common.errors import InputError
 
 __all__ = ["DataOptions", "DataSet", "Findings", "Format", "Problem", "check_unit", "open_data_set"]
@@ -45,6 +46,11 @@ def open_data_set(path: Path | None, options: DataOptions) -> DataSet:
     columns of an accelerometer. Where it holds several, `options.format` says which is
     meant. Raises InputError on anything else, with the way out.
     """
+    data = _open(path, options)
+    return data if options.window is None else Windowed(data, options.window)
+
+
+def _open(path: Path | None, options: DataOptions) -> DataSet:
     _check_pattern(options.person_pattern)
     if options.rate is not None and not 0 < options.rate < float("inf"):
         raise InputError(f"rate {options.rate:g}: frames or samples a second are above 0")

@@ -65,6 +65,7 @@ class DataOptions:
     formats in the folder is meant. `joints`: a TOML from our joints to those of BVH or C3D
     files. `split`: the list of motions of a HumanML3D folder. `rate`: frames or samples a
     second of files that do not say. `people`, `motions` and `seed` size the procedural set.
+    `window`: frames of a skeleton sequence, by default 60.
     """
 
     person_pattern: str | None = None
@@ -79,6 +80,7 @@ class DataOptions:
     people: int = 2000
     motions: int = 4
     seed: int = 0
+    window: int | None = None
 
 
 def one_value_each(

@@ -8,6 +8,7 @@ from client.datasets.base import DataOptions, Findings
 from common.errors import InputError
 from common.motion.population import ACTIONS, PRIVATE, synthesise
 from common.motion.recording import SKELETON, Recording
+from common.motion.windows import synthetic_frames
 
 
 class Procedural:
@@ -43,4 +44,10 @@ class Procedural:
 
     def recordings(self, people: Collection[str]) -> Iterator[Recording]:
         indices = sorted(self._index[person] for person in set(people) & self._index.keys())
-        return synthesise(PRIVATE, self._options.seed, indices, motions=self._options.motions)
+        return synthesise(
+            PRIVATE,
+            self._options.seed,
+            indices,
+            motions=self._options.motions,
+            frames=synthetic_frames(self._options.window),
+        )

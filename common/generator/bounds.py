@@ -6,7 +6,6 @@ names the field.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,8 +15,10 @@ from torch import Tensor
 from common.errors import InputError
 from common.motion.recording import Modality
 
-MOST_FRAMES: Final = 1024
-"""Frames of a window: 20 seconds of a sensor at 50 Hz, five times the longest skeleton motion."""
+MOST_SKELETON_FRAMES: Final = 512
+"""Frames of a skeleton window: 25 seconds."""
+MOST_FRAMES: Final = 4096
+"""Frames of a window: the longest that a table of sensors may declare."""
 MOST_CHANNELS: Final = 64
 MOST_LATENT: Final = 2**14
 """Numbers in a latent: 196 frames of 67 features are 13,132."""
@@ -33,8 +34,8 @@ def integer(fields: Mapping[str, Any], name: str, low: int, high: int) -> int:
 
 
 def number(fields: Mapping[str, Any], name: str, low: float, high: float) -> float:
-    value = fields.get(name)
-    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+    value: Any = fields.get(name)
+    if type(value) not in (int, float) or not low <= value <= high:  # NaN is not
         raise InputError(f"the codec's {name} is {value!r:.40}: it must be a number from {low:g} to {high:g}")
     return float(value)
 
@@ -71,10 +72,11 @@ def modality(fields: Mapping[str, Any]) -> Modality:
     inner = fields.get("modality")
     if not isinstance(inner, Mapping) or inner.get("kind") not in ("skeleton", "sensor"):
         raise InputError("the codec's modality is neither a skeleton nor a sensor")
+    most = MOST_SKELETON_FRAMES if inner["kind"] == "skeleton" else MOST_FRAMES
     return Modality(
         kind=inner["kind"],
         rate=number(inner, "rate", 0.1, 10_000),
-        window=integer(inner, "window", 2, MOST_FRAMES),
+        window=integer(inner, "window", 2, most),
         channels=texts(inner, "channels", MOST_CHANNELS),
     )
 

@@ -99,14 +99,6 @@ class Codec(ABC):
         return self.labels.index(label)
 
 
-def modality_from(description: Mapping[str, Any]) -> Modality:
-    """The modality as `modality_description` wrote it."""
-    fields = description["modality"]
-    return Modality(
-        kind=fields["kind"], rate=fields["rate"], window=fields["window"], channels=tuple(fields["channels"])
-    )
-
-
 def modality_description(modality: Modality) -> Description:
     return {
         "kind": modality.kind,

@@ -95,6 +95,11 @@ class Choice:
         odds = sqrt((1 - self.share) / self.share)
         return odds, -1 / odds
 
+    @property
+    def threshold(self) -> float:
+        """First numbers above it stand for the first entry."""
+        return sum(self._signs) / 2
+
     def encode(self, features: Tensor) -> Tensor:
         """Both entries encode all rows, so that the shape of no kernel depends on what others chose."""
         pair = [(entry, entry.encode(features)) for entry in (self.first, self.second)]
@@ -114,7 +119,7 @@ class Choice:
         return self._chosen(latents, first, self.second.restored(latents[:, 1:], features))
 
     def _chosen(self, latents: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        return torch.where((latents[:, 0] > sum(self._signs) / 2)[:, None, None], first, second)
+        return torch.where((latents[:, 0] > self.threshold)[:, None, None], first, second)
 
     def description(self) -> dict[str, Any]:
         return {

@@ -19,6 +19,7 @@ MINIMUM: Final = 64
 _FLOOR: Final = 0.05  # smallest scale, as a share of the second: rare directions must not explode
 _TIMING_WEIGHT: Final = 4.0
 _EQUALISE: Final = 0.7  # between principal components in metres (0) and of standardised coefficients (1)
+_POOLED: Final = 0.0  # actions that differ by metres: what is small in all of them is small
 _TRIED: Final = 384  # public motions looked at to choose a transform
 _USED: Final = 4096  # and to fit an entry's basis
 _HANDED: Final = 0.5  # sidedness of all but one in twenty that makes an action one-sided
@@ -28,30 +29,34 @@ _TURNS: Final = 2
 _FEWEST: Final = 2  # numbers that are too few to give one away for a choice
 
 
-def fit_entry(features: Tensor, rate: float, latent: int) -> Entry | Choice:
+def fit_entry(features: Tensor, rate: float, latent: int, *, pooled: bool) -> Entry | Choice:
     """The best transform for public `features` with its basis, by what its own Gaussian generates.
 
     Or a choice between the periodic and the best other one for each motion, where either
-    suits enough of the public motions and that leaves clearly less of them unsaid.
+    suits enough of the public motions and that leaves clearly less of them unsaid. `pooled`
+    where the motions are of several labels.
     """
+    equalise = _POOLED if pooled else _EQUALISE
     few = spread(features, _TRIED)
-    tried = [principal(transform, few, latent) for transform in candidates(few, rate)]
+    tried = [principal(transform, few, latent, equalise) for transform in candidates(few, rate)]
     best = min(tried, key=lambda entry: mismatch(entry, few))
     used = spread(features, _USED)
-    single = principal(best.transform, used, latent)
+    single = principal(best.transform, used, latent, equalise)
     if latent <= _FEWEST:
         return single
     other = min(tried[1:], key=lambda entry: mismatch(entry, few))
     some = spread(features, max(_CHOSEN, 8 * latent))
-    choice = fit_choice(tried[0].transform, other.transform, some, latent)
+    choice = fit_choice(tried[0].transform, other.transform, some, latent, equalise)
     if choice is None or _left(choice, some) > _GAIN * _left(single, some):
         return single
     return choice
 
 
-def fit_choice(first: Transform, second: Transform, features: Tensor, latent: int) -> Choice | None:
+def fit_choice(
+    first: Transform, second: Transform, features: Tensor, latent: int, equalise: float
+) -> Choice | None:
     """Both entries, each fitted to the public motions that it suits better; None where one suits too few."""
-    entries = [principal(transform, features, latent - 1) for transform in (first, second)]
+    entries = [principal(transform, features, latent - 1, equalise) for transform in (first, second)]
     share = 0.5
     for _ in range(_TURNS):
         left = [residual(entry.restored(entry.encode(features), features), features) for entry in entries]
@@ -61,7 +66,7 @@ def fit_choice(first: Transform, second: Transform, features: Tensor, latent: in
         if fewest < max(MINIMUM, 2 * latent) or not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
             return None
         entries = [
-            principal(entry.transform, features[rows], latent - 1)
+            principal(entry.transform, features[rows], latent - 1, equalise)
             for entry, rows in zip(entries, (chosen, ~chosen), strict=True)
         ]
     return Choice(entries[0], entries[1], share)
@@ -87,13 +92,13 @@ def candidates(features: Tensor, rate: float) -> list[Transform]:
     return found
 
 
-def principal(transform: Transform, features: Tensor, latent: int) -> Entry:
+def principal(transform: Transform, features: Tensor, latent: int, equalise: float = _EQUALISE) -> Entry:
     """Weighted principal components of the public coefficients."""
     coefficients = transform.forward(features)
     weight = transform.weights(channel_weights(), _TIMING_WEIGHT)
     mean = coefficients.mean(dim=0)
     weighted = (coefficients - mean) * weight
-    weight = weight * (weighted.std(dim=0) + 1e-3).pow(-_EQUALISE)
+    weight = weight * (weighted.std(dim=0) + 1e-3).pow(-equalise)
     basis, deviation = axes((coefficients - mean) * weight, latent)
     scale = deviation.clamp_min(_FLOOR * float(deviation[:2][-1]))  # the first may be the side
     return Entry(transform, mean, weight, basis, scale)

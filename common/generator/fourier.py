@@ -25,7 +25,8 @@ _STEPS: Final = 128  # frequencies tried
 _CHUNK: Final = 512  # motions at a time
 _TRIED: Final = 256  # motions looked at to choose a band and a phase channel
 _RIDGE: Final = 1e-3  # keeps a slow carrier and the slow part from cancelling each other
-_MOST_WAVES: Final = 16  # frequencies x frames x columns are held at once
+_MOST_WAVES: Final = 16
+_LARGEST_DESIGN: Final = 2**14  # frames x columns, of which each of 128 frequencies holds one
 _MOST_ENVELOPE: Final = 4
 _HALF_BAND: Final = 1.39  # a band is just under an octave: half a frequency is never in it
 
@@ -116,7 +117,7 @@ class Fourier:
         if phase not in PHASE_CHANNELS:
             raise InputError(f"the codec's phase is {phase!r:.40}: choose from {', '.join(PHASE_CHANNELS)}")
         low = bounds.number(fields, "low", 0.01, 100)
-        return cls(
+        found = cls(
             frames=bounds.integer(fields, "frames", frames, frames),
             rate=bounds.number(fields, "rate", 0.1, 10_000),
             slow=bounds.integer(fields, "slow", 1, _MOST_WAVES),
@@ -126,6 +127,9 @@ class Fourier:
             high=bounds.number(fields, "high", low, 100),
             phase=phase,
         )
+        if frames * found._width > _LARGEST_DESIGN:
+            raise InputError(f"the codec's {found._width} waves over {frames} frames are too many")
+        return found
 
     @classmethod
     def fit(cls, features: Tensor, rate: float, slow: int, harmonics: int, envelope: int) -> Self:

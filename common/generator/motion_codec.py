@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
@@ -63,7 +64,7 @@ class MotionCodec(Codec):
         return from_features(features.clamp(self.low, self.high))
 
     def reconstruct(self, windows: Tensor, labels: Tensor) -> Tensor:
-        """Windows through latents and back, at the phase of their own that `decode` would draw: to measure with."""
+        """Windows through latents and back, at their own phase, which `decode` draws: to measure with."""
         features = self._features(windows)
         back = torch.zeros_like(features)
         for entry, rows in self._groups(labels):
@@ -80,7 +81,7 @@ class MotionCodec(Codec):
 
     def _groups(self, labels: Tensor) -> list[tuple[Entry | Choice, Tensor]]:
         own = torch.tensor(self.of)[labels]
-        return [(entry, torch.nonzero(own == i)[:, 0]) for i, entry in enumerate(self.entries)]
+        return [(self.entries[i], torch.nonzero(own == i)[:, 0]) for i in torch.unique(own).tolist()]
 
     def arrays(self) -> dict[str, Tensor]:
         entries = Packed.pack([array for entry in self.entries for array in entry.arrays()])
@@ -101,6 +102,8 @@ class MotionCodec(Codec):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
         modality, labels = bounds.modality(description), bounds.labels(description)
+        if modality.kind != "skeleton":
+            raise InputError("codec structured is not for sensors")
         latent = bounds.integer(description, "latent", 2, bounds.MOST_LATENT)
         described, of = description["entries"], description["of"]
         if not isinstance(described, list) or not 1 <= len(described) <= len(labels) + 1:
@@ -156,13 +159,15 @@ def fit_motion_codec(
         raise InputError(f"the public corpus holds {len(features)} motions: at least {MINIMUM} are needed")
     groups = [features[labels == index] for index in range(len(label_names))]
     rich = [len(group) >= max(MINIMUM, 2 * latent) for group in groups]
-    fitted = [group for group, own in zip(groups, rich, strict=True) if own] + [features]
-    of = [sum(rich[:index]) if own else sum(rich) for index, own in enumerate(rich)] + [sum(rich)]
+    own = [
+        fit_entry(group, modality.rate, latent, pooled=False) for group in itertools.compress(groups, rich)
+    ]
+    of = [sum(rich[:index]) if single else sum(rich) for index, single in enumerate(rich)] + [sum(rich)]
     low, high = features.amin(dim=(0, 1)), features.amax(dim=(0, 1))
     middle, reach = (low + high) / 2, (high - low) / 2 * _LIMIT
     return MotionCodec(
         labels=tuple(label_names),
-        entries=tuple(fit_entry(group, modality.rate, latent) for group in fitted),
+        entries=(*own, fit_entry(features, modality.rate, latent, pooled=True)),
         of=tuple(of),
         prior=_shares(labels, len(label_names)),
         low=middle - reach,

@@ -6,7 +6,7 @@ root height, local positions), as HumanML3D averages its deviations; a sensor's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -20,11 +20,13 @@ from common.motion.recording import Modality
 from common.motion.skeleton import JOINTS, PARENTS, REFERENCE_BONES, REST_DIRECTIONS
 
 _BLOCKS: Final = (slice(0, 1), slice(1, 3), slice(3, 4), LOCAL)
-_UNITS: Final = (0.0125, 0.025, 0.2, 0.2)
+_LEAST: Final = (0.0125, 0.025, 0.2, 0.2)
 """Half a yaw step (0.5 rad/s), ground velocity (0.5 m/s), height and local positions (m).
 
-The least units as well: a public corpus that never turns or lies down must not make a private
-turn leave the bound of the latents."""
+Least units: a public corpus that never turns or lies down must not make a private turn leave
+the bound of the latents."""
+_UNITS: Final = (0.02, 0.05, 0.2, 0.35)
+"""The same without a public corpus, around somebody who stands: six of them hold a run and a jump."""
 _REACH: Final = 10.0  # decoded frames are cut at this many units
 
 
@@ -40,23 +42,19 @@ class Scale:
         """Physical constants: somebody who stands, everyday movement; nothing is fitted."""
         if modality.kind == "sensor":
             return cls(torch.zeros(len(modality.channels)), physical_units(modality))
-        unit = torch.ones(FEATURES)
-        for block, size in zip(_BLOCKS, _UNITS, strict=True):
-            unit[block] = size
-        return cls(_standing(), unit)
+        return cls(_standing(), _each(_UNITS))
 
     @classmethod
     def fit(cls, modality: Modality, windows: Tensor) -> Self:
         """Means of PUBLIC skeleton `windows` and the deviation of each block; of sensors, the constants."""
-        least = cls.fixed(modality)
         if modality.kind == "sensor":
-            return least
+            return cls.fixed(modality)
         values = _values(modality, windows).flatten(0, 1)
         mean = values.mean(dim=0)
         spread = (values - mean).square().mean(dim=0)
         for block in _BLOCKS:
             spread[block] = spread[block].mean()
-        return cls(mean, torch.maximum(spread.sqrt(), least.unit))
+        return cls(mean, torch.maximum(spread.sqrt(), _each(_LEAST)))
 
     @property
     def channels(self) -> int:
@@ -86,6 +84,14 @@ def _values(modality: Modality, windows: Tensor) -> Tensor:
     if tuple(windows.shape[1:]) != expected:
         raise ValueError(f"expected windows [n, *{expected}], got {tuple(windows.shape)}")
     return to_features(windows) if skeleton else windows.to(torch.float32)
+
+
+def _each(sizes: Sequence[float]) -> Tensor:
+    """One size for each block as `[67]`."""
+    unit = torch.ones(FEATURES)
+    for block, size in zip(_BLOCKS, sizes, strict=True):
+        unit[block] = size
+    return unit
 
 
 def _standing() -> Tensor:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
+from common.generator import bounds
 from common.generator.codec import (
     LATENT_BOUND,
     Codec,
     Description,
     dct_basis,
     modality_description,
-    modality_from,
 )
 from common.motion.recording import Modality
 
@@ -89,11 +89,16 @@ class SensorCodec(Codec):
             "kept": self.kept,
             "modality": modality_description(self.modality),
             "public_sha256": None,
+            "public_origin": None,
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
-        return cls(modality_from(description), tuple(description["labels"]), int(description["kept"]))
+        modality = bounds.modality(description)
+        if modality.kind != "sensor":
+            raise InputError("codec sensor is not for skeletons")
+        kept = bounds.integer(description, "kept", 1, modality.window)
+        return cls(modality, bounds.labels(description), kept)
 
 
 def physical_units(modality: Modality) -> Tensor:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from common.motion.recording import Modality
+from common.motion.recording import SKELETON, Modality
 
 Array = NDArray[np.float32]
+
+
+def synthetic_frames(window: int | None) -> int:
+    """Frames of a synthetic motion that fills one window of skeleton features (None: the usual one)."""
+    return frames_per_window(SKELETON if window is None else replace(SKELETON, window=window))
 
 
 def frames_per_window(modality: Modality) -> int:

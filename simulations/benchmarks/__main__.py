@@ -1,27 +1,42 @@
-"""`python -m simulations.benchmarks [TABLE ...]`: print the named tables, by default all under an hour."""
+"""`python -m simulations.benchmarks [TABLE ...] [--recordings FOLDER]`: print tables.
+
+By default all that take under an hour. Motion capture in FOLDER is measured too, where motion is.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.table import Table
 
-from simulations.benchmarks import accounting, clipping, noise, pretraining
+from simulations.benchmarks import accounting, clipping, codecs, noise, pretraining
 
 _TABLES = {"clipping": clipping.table, "noise": noise.table, "accounting": accounting.table}
 _NAMED_ONLY = {"pretraining": pretraining.table}
 """Too long to be among all."""
+_OF_MOTION = {"codecs": codecs.table}
 
 
-def main(names: list[str]) -> None:
+def main(names: Sequence[str], recordings: Path | None) -> None:
     torch.set_num_threads(1)
     console = Console(width=None if sys.stdout.isatty() else 200)
-    for name in names or _TABLES:
-        console.print({**_TABLES, **_NAMED_ONLY}[name]())
+    of_motion = {name: partial(table, recordings) for name, table in _OF_MOTION.items()}
+    tables: dict[str, Callable[[], Table]] = {**_TABLES, **of_motion, **_NAMED_ONLY}
+    for name in names or (*_TABLES, *of_motion):
+        if name not in tables:
+            sys.exit(f"no table {name!r}: choose from {', '.join(tables)}")
+        console.print(tables[name]())
 
 
 if __name__ == "__main__":
-    if unknown := [name for name in sys.argv[1:] if name not in {**_TABLES, **_NAMED_ONLY}]:
-        sys.exit(f"no table {unknown[0]!r}: choose from {', '.join((*_TABLES, *_NAMED_ONLY))}")
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks")
+    parser.add_argument("table", nargs="*", help="by default all that take under an hour")
+    parser.add_argument("--recordings", type=Path, help="folder of motion capture")
+    given = parser.parse_args()
+    main(given.table, given.recordings)

@@ -12,6 +12,7 @@ from torch import Tensor
 from common.errors import InputError
 from common.generator.codec import LATENT_BOUND
 from common.generator.codecs import load_codec
+from common.generator.entry import Choice, residual
 from common.generator.events import Event, sample
 from common.generator.fourier import Fourier
 from common.generator.handed import Handed, mirror, sidedness
@@ -81,10 +82,43 @@ def test_gait_comes_back_at_another_phase(codec: MotionCodec, others: People) ->
 
 
 def test_each_action_gets_a_transform_that_suits_it(codec: MotionCodec) -> None:
-    kinds = {name: codec.entries[codec.of[i]].transform.kind for i, name in enumerate(ACTIONS)}
-    assert kinds["walk"] == kinds["run"] == Fourier.kind
-    assert kinds["squat"] == kinds["jump"] == Event.kind
-    assert kinds["wave"] == kinds["kick"] == Handed.kind
+    kinds = {name: codec.entries[codec.of[i]].kinds for i, name in enumerate(ACTIONS)}
+    assert kinds["walk"] == kinds["run"] == (Fourier.kind,)
+    assert kinds["squat"] == kinds["jump"] == (Event.kind,)
+    assert kinds["wave"] == kinds["kick"] == (Handed.kind,)
+
+
+def test_motions_of_all_actions_choose_one_by_one(codec: MotionCodec, others: People) -> None:
+    """Without labels, walks are periodic and squats are not: the sign of the first number says so."""
+    pooled = codec.entries[-1]
+    assert isinstance(pooled, Choice)
+    assert pooled.kinds == (Fourier.kind, Event.kind)
+    sides = pooled.encode(to_features(others[0]))[:, 0] > 0
+    walks, squats = (others[1] == ACTIONS.index(name) for name in ("walk", "squat"))
+    assert sides[walks].float().mean() > 0.9
+    assert sides[squats].float().mean() < 0.1
+
+
+def test_a_choice_leaves_less_unsaid_than_either_alone(codec: MotionCodec, others: People) -> None:
+    pooled, features = codec.entries[-1], to_features(others[0])
+    assert isinstance(pooled, Choice)
+    left = [float(residual(e.restored(e.encode(features), features), features).mean())
+            for e in (pooled, pooled.first, pooled.second)]  # fmt: skip
+    assert left[0] < 0.8 * min(left[1:])
+
+
+def test_a_latent_between_two_choices_decodes_to_a_motion(codec: MotionCodec) -> None:
+    """A generator draws the first number from a density: each draw is one of the two, near the ground."""
+    null = torch.full((400,), codec.label_index(None))
+    latents = torch.randn(400, codec.latent, generator=_random())
+    latents[:, 0] = torch.linspace(-3, 3, 400)
+    joints = codec.decode(latents, null, _random())
+    assert torch.isfinite(joints).all()
+    assert (joints[..., 0, 1] > 0.2).all() and (joints[..., 0, 1] < 1.6).all()
+    pooled = codec.entries[-1]
+    assert isinstance(pooled, Choice)
+    share = float((torch.randn(20_000, generator=_random()) > pooled.threshold).float().mean())
+    assert share == pytest.approx(pooled.share, abs=0.12)
 
 
 def test_label_without_public_motions_shares_the_pooled_entry(codec: MotionCodec, others: People) -> None:
