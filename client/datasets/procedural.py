@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from client.datasets.base import DataOptions
 from common.errors import InputError
-from common.motion.population import ACTIONS, PRIVATE, synthesise
+from common.motion.population import BASIC_ACTIONS, PRIVATE, synthesise
 from common.motion.recording import SKELETON, Recording
 
 
@@ -14,7 +14,7 @@ class Procedural:
     """`people` synthetic people with `motions` motions each, made anew from `seed` whenever read."""
 
     modality = SKELETON
-    labels: tuple[str, ...] = tuple(sorted(ACTIONS))
+    labels: tuple[str, ...] = tuple(sorted(BASIC_ACTIONS))
 
     def __init__(self, options: DataOptions) -> None:
         if options.people < 1 or options.motions < 1:
