@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from client.datasets import DataOptions, DataSet, open_data_set
 from client.site import BudgetTable, DataTable, ShareTable, SiteFile, SpeedTable, resolve_device
@@ -21,17 +16,15 @@ from common.generator.motion_codec import fit_motion_codec
 from common.generator.sensor_codec import SensorCodec
 from common.method import digest_arrays
 from common.methods import NAMES, build, options_of
-from common.motion.population import PUBLIC, synthesise
-from common.motion.recording import Modality, Recording
-from common.motion.windows import windows
 from common.query import TEST_RUN, Plan, person_event
 from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, writing
 from server.checkpoint import FILE, KEY, Checkpoint
 from server.rounds import Settings
 from simulations.config import Simulation
-from simulations.partition import Deal, deal, trained
+from simulations.partition import Deal, deal, different_sites, trained
 from simulations.people import Read
+from simulations.public_corpus import Corpus
 from simulations.toml import to_toml
 
 DEFAULT_PEOPLE = 2000
@@ -39,15 +32,6 @@ _PATIENCE = 600.0
 _LOSS_SHARE = 0.1  # a loss of 1 then takes a tenth of the clip norm
 LOCK = ".simulation.lock"
 """Held by the simulation's process for as long as it lives."""
-_PUBLIC_SEED = 1_000_003  # apart from any private population's seed
-
-
-@dataclass(frozen=True, eq=False)
-class Corpus:
-    """Public motions as windows `[n, ...]` and indices into the declared labels (`len(labels)`: none)."""
-
-    windows: Tensor
-    labels: Tensor
 
 
 def data_options(config: Simulation) -> DataOptions:
@@ -61,6 +45,8 @@ def data_options(config: Simulation) -> DataOptions:
         people=config.people or DEFAULT_PEOPLE,
         motions=config.motions,
         seed=config.seed,
+        actions=config.actions,
+        **different_sites(config),
     )
 
 
@@ -80,36 +66,6 @@ def open_people(config: Simulation) -> DataSet:
     if config.data is None:
         return data
     return Read(data, list(data.recordings(people)))
-
-
-def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
-    """Public motions: `--public`, or the shifted procedural population; none for sensors."""
-    if data.modality.kind == "sensor":
-        if config.public is not None:
-            raise InputError("--public is for skeletons: the sensor codec is fitted on no data")
-        return None
-    if config.public is None:
-        seed = config.seed + _PUBLIC_SEED
-        recordings = synthesise(PUBLIC, seed, range(config.public_people), motions=config.motions)
-    else:
-        public = open_data_set(config.public, DataOptions(skip_bad=config.skip_bad))
-        if public.modality != data.modality:
-            raise InputError(f"--public {config.public} and the data are of different modalities")
-        recordings = public.recordings(public.people())
-    return corpus(recordings, data.modality, data.labels)
-
-
-def corpus(recordings: Iterator[Recording], modality: Modality, vocabulary: tuple[str, ...]) -> Corpus:
-    """All windows of `recordings`, with labels as indices into `vocabulary`."""
-    known = {label: index for index, label in enumerate(vocabulary)}
-    cut, labels = [], []
-    for recording in recordings:
-        parts = windows(recording.samples, modality)
-        cut.append(parts)
-        labels += [known.get(recording.label or "", len(vocabulary))] * len(parts)
-    if not cut:
-        return Corpus(torch.empty(0), torch.empty(0, dtype=torch.int64))
-    return Corpus(torch.from_numpy(np.concatenate(cut)), torch.tensor(labels, dtype=torch.int64))
 
 
 def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Path) -> Plan:
@@ -192,8 +148,9 @@ def make_plan(config: Simulation, codec: Codec, units: int) -> Plan:
 
 
 def _codec(config: Simulation, data: DataSet, public: Corpus | None) -> Codec:
-    if public is None:
+    if data.modality.kind == "sensor":
         return SensorCodec(data.modality, data.labels)
+    assert public is not None, "skeletons have public motions"
     if len(public.windows) <= config.latent:
         raise InputError(
             f"the public corpus has {len(public.windows)} windows, too few for a codec of {config.latent}"

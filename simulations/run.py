@@ -36,8 +36,9 @@ from simulations.evaluation.quality import Reference, quality, train_on_public
 from simulations.notes import notes
 from simulations.partition import held_out, trained
 from simulations.people import Remembered
-from simulations.prepare import LOCK, Corpus, corpus, open_people, prepare, public_corpus
+from simulations.prepare import LOCK, open_people, prepare
 from simulations.progress import shown
+from simulations.public_corpus import Corpus, corpus, public_corpus
 from simulations.repeat import repeat_command
 
 SETTINGS = "simulation.json"

@@ -48,7 +48,9 @@ class DataOptions:
     `labels`: the declared vocabulary; without it the manifest's or the layout's.
     `device`: watch ("sw") or phone ("sp") in the sp-sw-har layout. `skip_bad`: leave
     unreadable files out (listed in `skipped`) instead of stopping. `people`, `motions`
-    and `seed` size the procedural set.
+    and `seed` size the procedural set, `actions` says what its people do; with
+    `heterogeneity` its `sites` (how many of equal share, or their shares), between which
+    people are dealt above `holdout`, differ.
     """
 
     person_pattern: str | None = None
@@ -59,6 +61,10 @@ class DataOptions:
     people: int = 2000
     motions: int = 4
     seed: int = 0
+    actions: Literal["basic", "all"] = "basic"
+    heterogeneity: float = 0.0
+    sites: int | tuple[float, ...] = 1
+    holdout: float = 0.0
 
 
 def one_value_each(

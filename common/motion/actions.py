@@ -7,7 +7,6 @@ made right-handed; `perform` mirrors those of left-handed people.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
@@ -225,7 +224,11 @@ def kick(motions: Motions, time: Floats) -> Pose:
     plan.root[..., 2] += support[..., 2] * weight - 0.012 * stature * power
     free = ease((time - t1 - 0.02) / 0.22) - ease((time - t4 + 0.30) / 0.30)
     done = _free_leg(plan, free)
-    facts = {"foot": np.where(motions.left, 1.0, -1.0), "peak": np.rad2deg(peak)[:, 0], "duration": span[:, 0]}
+    facts = {
+        "foot": np.where(motions.left, 1.0, -1.0),
+        "peak": np.rad2deg(peak)[:, 0],
+        "duration": span[:, 0],
+    }
     return replace(done, facts=facts)
 
 

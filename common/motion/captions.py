@@ -6,11 +6,11 @@ lies outside the range never gets the word.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-Facts = Mapping[str, float]
+Facts = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,20 @@ _PACE: Final = (("slowly", "at a slow pace"), ("at a normal pace", ""), ("quickl
 _SWIFT: Final = (("quickly", "fast"), ("",), ("slowly",))  # of durations: the short ones are quick
 SCALES: Final[dict[str, dict[str, Scale]]] = {
     "walk": {"pace": Scale("speed", 1.2, 1.4, _PACE)},
-    "run": {"runs": Scale("speed", 2.75, 3.15, (("jogs", "runs slowly"), ("runs",), ("runs fast", "runs quickly")))},
+    "run": {"runs": Scale("speed", 2.75, 3.15, (
+        ("jogs", "runs slowly"), ("runs",), ("runs fast", "runs quickly")
+    ))},
     "squat": {
         "depth": Scale("depth", 0.445, 0.49, (("halfway",), ("",), ("deeply", "deep"))),
         "pace": Scale("duration", 0.92, 1.08, _SWIFT),
     },
     "jump": {
         "jumps": Scale("height", 0.26, 0.34, (
-            ("makes a small jump", "jumps a little"), ("jumps up", "jumps"), ("jumps high", "makes a big jump")
+            ("makes a small jump", "jumps a little"), ("jumps up", "jumps"),
+            ("jumps high", "makes a big jump"),
         )),
     },
-    "wave": {"pace": Scale("rate", 1.65, 1.95, _PACE[:1] + (("",),) + _PACE[2:])},
+    "wave": {"pace": Scale("rate", 1.65, 1.95, (*_PACE[:1], ("",), *_PACE[2:]))},
     "kick": {"height": Scale("peak", 70.0, 79.0, (("low",), ("",), ("high",)))},
     "sit": {"pace": Scale("duration", 1.65, 1.95, _SWIFT)},
     "stand": {"pace": Scale("duration", 1.52, 1.80, _SWIFT)},
@@ -62,7 +65,8 @@ Speeds in m/s, durations in s, `depth` in leg lengths, jump `height` in m, `peak
 the `height` of a reach in degrees, `rate` in Hz, `count` in punches.
 """
 TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
-    "walk": ("{who} walks {pace} {course}", "{who} is walking {course} {pace}", "{who} walks {course} {pace}"),
+    "walk": ("{who} walks {pace} {course}", "{who} is walking {course} {pace}",
+             "{who} walks along {course} {pace}"),
     "run": ("{who} {runs} {course}", "{who} {runs} {course} with a short flight in each step",
             "{who} {runs} {course} with bent arms"),
     "squat": ("{who} squats down {depth} {pace} and stands up", "{who} squats {depth} once",
@@ -74,7 +78,8 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
              "{who} stands and swings the {foot} leg into a {height} kick"),
     "sit": ("{who} sits down {pace} on a chair", "{who} sits down {pace}",
             "{who} lowers the body {pace} and sits down on a seat"),
-    "stand": ("{who} stands up {pace} from a chair", "{who} stands up {pace}", "{who} gets up {pace} from a seat"),
+    "stand": ("{who} stands up {pace} from a chair", "{who} stands up {pace}",
+              "{who} gets up {pace} from a seat"),
     "seated": ("{who} sits still on a chair", "{who} is seated", "{who} sits with the hands on the thighs"),
     "turn": ("{who} {turns} on the spot", "{who} {turns} in a few steps", "{who} stands and {turns}"),
     "punch": ("{who} punches {times} with the {hand} hand", "{who} throws a {hand} punch {times}",
@@ -90,7 +95,8 @@ STRAIGHT: Final = 15.0
 """Degrees of heading below which a course is called straight."""
 HALF_TURN: Final = 135.0
 """Degrees from which a turn on the spot is called a turn around."""
-_DRAWS: Final = 9
+CAPTION_DRAWS: Final = 10
+"""Uniform numbers that one motion's captions take."""
 
 
 def describe(label: str, facts: Facts, male: bool, draws: Sequence[float]) -> tuple[str, ...]:
@@ -99,16 +105,12 @@ def describe(label: str, facts: Facts, male: bool, draws: Sequence[float]) -> tu
     count = 2 if draws[0] < 0.5 else 3
     captions = []
     for number in range(count):
-        # Three draws a sentence; the last two sentences share what is left over.
-        pick, word, who = draws[1 + 3 * number :][:3] if number < 2 else draws[7:9] + draws[:1]
+        pick, word, who = draws[1 + 3 * number : 4 + 3 * number]
         template = templates.pop(int(pick * len(templates)))
         words = {"who": _choice(("a person", "someone", "a man" if male else "a woman"), who)}
         words |= {slot: _choice(s.words[s.third(facts)], word) for slot, s in SCALES[label].items()}
         captions.append(" ".join(template.format(**words, **_sides(label, facts, word)).split()))
     return tuple(captions)
-
-
-CAPTION_DRAWS: Final = _DRAWS
 
 
 def _choice(words: Sequence[str], draw: float) -> str:
@@ -121,7 +123,7 @@ def _side(value: float) -> str:
 
 def _sides(label: str, facts: Facts, draw: float) -> dict[str, str]:
     """Words that stand for a side or a direction."""
-    words = {name: _side(facts[name]) for name in ("hand", "foot") if name in facts}
+    words: dict[str, str] = {name: _side(facts[name]) for name in ("hand", "foot") if name in facts}
     if label in ("walk", "run"):
         words["course"] = _course(facts, draw)
     if label == "turn":
@@ -139,5 +141,5 @@ def _course(facts: Facts, draw: float) -> str:
     side = _side(facts["turned"])
     if facts["circle"] > 0:
         round_ = "anticlockwise" if side == "left" else "clockwise"
-        return _choice((f"in a circle to the {side}", f"{round_} along a circle", f"in a {side} circle"), draw)
+        return _choice((f"in a circle to the {side}", f"{round_} along a circle"), draw)
     return _choice((f"and turns {side}", f"and turns to the {side}", f"along a curve to the {side}"), draw)

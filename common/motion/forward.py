@@ -134,7 +134,9 @@ def _soft_limit(length: Floats, limit: Floats) -> Floats:
     return np.asarray(top - width * np.logaddexp(0.0, (top - length) / width))
 
 
-def two_bone(start: Floats, end: Floats, lengths: tuple[Floats, Floats], pole: Floats) -> tuple[Floats, Floats]:
+def two_bone(
+    start: Floats, end: Floats, lengths: tuple[Floats, Floats], pole: Floats
+) -> tuple[Floats, Floats]:
     """Middle joint and reachable end, `[B, T, 2, 3]`, of two bones towards a wanted end.
 
     `lengths` broadcast to `[B, T, 2]`; the middle joint moves towards `pole` `[B, T, 2, 3]`.

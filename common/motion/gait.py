@@ -17,6 +17,8 @@ from common.motion.gait_angles import RUN_STANCE, WALK_STANCE, angles, ease, sid
 _GRID = 96
 _COARSE = 48
 # Harmonics of the stride kept in the path of the root: more would shake it, and alias at 20 fps.
+# The course of the pelvis is close to one wave a step; what the angles add above shakes a worn sensor.
+_HEIGHT_SHARES = np.array([1.0, 1.0, 1.0, 0.7, 0.45, 0.3, 0.2])
 _HEIGHT_HARMONICS, _WALK_HARMONICS, _RUN_HARMONICS = 6, 4, 2
 _WALK_CLEARANCE, _RUN_CLEARANCE, _CLEARANCE_SOFTNESS = 0.024, 0.040, 0.006
 # Forward speed varies little over the step; angles alone, without forces, overdo it.
@@ -182,7 +184,10 @@ def build_stride(gait: Gait, body: Body) -> Stride:
 
 def _walk_height(weight: Floats, low: Floats) -> Floats:
     height = -(weight * low).sum(axis=2) / weight.sum(axis=2)
-    return np.asarray(_low_pass(height[..., None], _HEIGHT_HARMONICS)[..., 0])
+    spectrum = np.fft.rfft(height, axis=1)
+    spectrum[:, : len(_HEIGHT_SHARES)] *= _HEIGHT_SHARES
+    spectrum[:, len(_HEIGHT_SHARES) :] = 0
+    return np.fft.irfft(spectrum, n=height.shape[1], axis=1)
 
 
 def _run_height(gait: Gait, weight: Floats, low: Floats, phase: Floats) -> Floats:

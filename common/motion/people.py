@@ -52,10 +52,10 @@ class Population:
     walk_speed: tuple[float, float] = (1.30, 0.15)
     run_speed: tuple[float, float] = (2.95, 0.35)
     left_share: float = 0.10
-    style_scale: float = 0.8
+    style_scale: float = 0.45
     style_shift: tuple[tuple[str, float], ...] = ()
     axes_seed: int = 1
-    clip_jitter: float = 1.1
+    clip_jitter: float = 3.0
     actions: tuple[str, ...] = BASIC_ACTIONS
     action_mix: tuple[float, ...] = ()
     turning: float = 0.0
@@ -63,7 +63,9 @@ class Population:
     def check(self) -> None:
         """Raise InputError where actions or their mix make no sense."""
         if not self.actions or set(self.actions) - set(ACTIONS):
-            raise InputError(f"actions {', '.join(self.actions) or '(none)'}: choose from {', '.join(ACTIONS)}")
+            raise InputError(
+                f"actions {', '.join(self.actions) or '(none)'}: choose from {', '.join(ACTIONS)}"
+            )
         mix = self.action_mix
         if mix and (len(mix) != len(self.actions) or min(mix) < 0 or sum(mix) <= 0):
             raise InputError(

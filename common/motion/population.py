@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.motion.anthropometry import Floats
-from common.motion.captions import CAPTION_DRAWS, describe
+from common.motion.captions import CAPTION_DRAWS, Facts, describe
 from common.motion.people import (
     ACTIONS,
     BASIC_ACTIONS,
@@ -29,10 +29,11 @@ from common.motion.style import STYLE_AXES, Motions
 
 __all__ = [
     "ACTIONS", "BASIC_ACTIONS", "POPULATIONS", "PRIVATE", "PRIVATE_ALL", "PUBLIC", "PUBLIC_ALL",
-    "People", "Population", "ground_truth", "synthesise", "traits",
+    "People", "Population", "ground_truth", "performances", "synthesise", "traits",
 ]  # fmt: skip
 
 _PEOPLE_AT_ONCE = 128
+_FRAMES_AT_ONCE = 128 * 4 * 64
 _CHANCES = 108 + CAPTION_DRAWS
 
 PRIVATE: Final = Population(name="private")
@@ -46,7 +47,7 @@ PUBLIC: Final = Population(
     walk_speed=(1.15, 0.12),
     run_speed=(2.7, 0.25),
     left_share=0.05,
-    style_scale=0.5,
+    style_scale=0.25,
     style_shift=(("amplitude", -0.8), ("tempo", 0.6), ("toe_out", -0.5), ("squat_depth", -0.8),
                  ("jump_height", -0.8), ("wave_abduction", 0.7), ("kick_hip", -0.5)),
     axes_seed=2,
@@ -84,46 +85,50 @@ def synthesise(
     if seed < 0 or any(index < 0 for index in indices):
         raise InputError("seed and person indices must be 0 or greater")
     population.check()
-    return _batches(population, seed, indices, motions, np.arange(frames) / rate)
+    made = performances(population, seed, indices, motions, frames, rate)
+    return (recording for recording, _ in made)
 
 
-def _batches(
-    population: Population, seed: int, indices: Sequence[int], motions: int, time: Floats
-) -> Iterator[Recording]:
-    for first in range(0, len(indices), _PEOPLE_AT_ONCE):
-        yield from _batch(population, seed, indices[first : first + _PEOPLE_AT_ONCE], motions, time)
+def performances(
+    population: Population, seed: int, indices: Sequence[int], motions: int, frames: int, rate: float
+) -> Iterator[tuple[Recording, Facts]]:
+    """The recordings of `synthesise`, each with what is true of it: speeds, sizes, sides, times."""
+    # Longer motions in smaller crowds: memory stays the same, and nobody depends on the crowd.
+    crowd = max(1, min(_PEOPLE_AT_ONCE, _FRAMES_AT_ONCE // (frames * motions)))
+    time = np.arange(frames) / rate
+    for first in range(0, len(indices), crowd):
+        yield from _batch(population, seed, indices[first : first + crowd], motions, time)
 
 
 def _batch(
     population: Population, seed: int, indices: Sequence[int], motions: int, time: Floats
-) -> Iterator[Recording]:
+) -> Iterator[tuple[Recording, Facts]]:
     streams = [stream(population, seed, index) for index in indices]
     people = draw_people(population, streams)
     labels = np.array([_choose(population, rng, motions) for rng in streams])
     jitter = np.array([rng.standard_normal((motions, STYLE_AXES + 2)) for rng in streams])
     chance = np.array([rng.random((motions, _CHANCES)) for rng in streams])
     samples = np.empty((len(indices), motions, len(time), JOINTS, 3), dtype=np.float32)
-    captions: dict[tuple[int, int], tuple[str, ...]] = {}
+    known: dict[tuple[int, int], Facts] = {}
     for action in dict.fromkeys(population.actions):
         who, which = np.nonzero(labels == action)
         if not len(who):
             continue
         chosen = _motions(population, people, who, jitter[who, which], chance[who, which])
         samples[who, which], facts = perform(action, chosen, time)
-        rows = zip(who.tolist(), which.tolist(), strict=True)
-        for number, (row, k) in enumerate(rows):
-            own = {name: float(values[number]) for name, values in facts.items()}
-            draws = chance[row, k, -CAPTION_DRAWS:].tolist()
-            captions[row, k] = describe(action, own, bool(people.male[row]), draws)
+        names = tuple(facts)
+        values = np.stack([facts[name] for name in names], axis=1).tolist()
+        for place, row in zip(zip(who.tolist(), which.tolist(), strict=True), values, strict=True):
+            known[place] = dict(zip(names, row, strict=True))
     for row, index in enumerate(indices):
         person = f"p{index:06d}"
         for k, label in enumerate(labels[row].tolist()):
-            yield Recording(
-                person=person,
-                name=f"{person}_{k}_{label}",
-                label=label,
-                samples=samples[row, k],
-                captions=captions[row, k],
+            draws = chance[row, k, -CAPTION_DRAWS:].tolist()
+            captions = describe(label, known[row, k], bool(people.male[row]), draws)
+            name, motion = f"{person}_{k}_{label}", samples[row, k]
+            yield (
+                Recording(person=person, name=name, label=label, samples=motion, captions=captions),
+                known[row, k],
             )
 
 

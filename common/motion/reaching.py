@@ -81,7 +81,10 @@ def reach(motions: Motions, time: Floats) -> Pose:
     chance = motions.chance
     across = np.deg2rad(-15.0 + 75.0 * chance[:, 102:103])  # outwards
     above = np.deg2rad(-20.0 + 85.0 * chance[:, 103:104])
-    far = np.clip(1.24 + 0.05 * motions.trait("reach_far") + 0.10 * (chance[:, 104:105] - 0.5), 1.08, 1.38) * arm
+    far = (
+        np.clip(1.24 + 0.05 * motions.trait("reach_far") + 0.10 * (chance[:, 104:105] - 0.5), 1.08, 1.38)
+        * arm
+    )
     shoulder = np.concatenate([-width, plan.standing + height, 0.0 * width], axis=1)
     way = np.concatenate(
         [-np.sin(across) * np.cos(above), np.sin(above), np.cos(across) * np.cos(above)], axis=1
@@ -144,7 +147,9 @@ def pick_up(motions: Motions, time: Floats) -> Pose:
     ahead = ankle_z + (0.17 + 0.02 * np.clip(motions.trait("pick_far"), -2, 2)) * stature
     floor = np.concatenate([-(0.25 + 0.5 * chance[:, 104:105]) * width, thing, ahead], axis=1)
     wrist[..., _RIGHT, :] = floor[:, None]
-    grip[..., _RIGHT] = ease((time - start - 0.10 * down) / (0.9 * down)) - ease((time - start - down - hold) / up)
+    grip[..., _RIGHT] = ease((time - start - 0.10 * down) / (0.9 * down)) - ease(
+        (time - start - down - hold) / up
+    )
     carried = ease((time - start - down - hold) / up)
     arm_angles = plan.sides[:, :, _RIGHT]
     arm_angles[..., ELBOW] += np.deg2rad(62.0) * carried

@@ -43,7 +43,11 @@ class Plan:
         self.footprint[..., 2] += np.broadcast_to(ahead, people)[:, None] / 2 * OUTWARD
         hip = self.body.offsets[:, 1, 0]
         spread = half_width - hip
-        far = np.abs(self.footprint[..., 2]).max(axis=1) if np.any(ahead) else self.footprint[..., 2].max(axis=1)
+        far = (
+            np.abs(self.footprint[..., 2]).max(axis=1)
+            if np.any(ahead)
+            else self.footprint[..., 2].max(axis=1)
+        )
         straight = (0.9955 * self.body.leg) ** 2 - spread**2 - far**2
         self.standing = ankle_height + np.sqrt(straight)[:, None]
         self.root = np.zeros((people, frames, 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.motion.anthropometry import Floats
 from common.motion.forward import NECK_ROTATION, OUTWARD, PELVIS_ROTATION, TWIST, Pose
@@ -34,10 +35,10 @@ def turn(motions: Motions, time: Floats) -> Pose:
     plan.core[..., NECK_ROTATION] += yaw(_HEAD_LEAD) - yaw(0.0)
     _step_round(plan, (start, duration), side * angle, half)
     final = np.rad2deg(side * angle) * np.where(motions.left[:, None], -1.0, 1.0)
-    return plan.pose(turned=final, duration=duration)
+    return plan.pose(turned=final, start=start, duration=duration)
 
 
-def _step_round(plan: Plan, span: tuple[Floats, Floats], angle: Floats, half: Floats) -> None:
+def _step_round(plan: Plan, span: tuple[Floats, Floats], angle: Floats, half: NDArray[np.bool_]) -> None:
     """Feet in turn, the one on the inside first: two steps, or four of half the angle each."""
     start, duration = span
     first = np.where(angle > 0, 0, 1)

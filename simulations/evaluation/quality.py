@@ -15,7 +15,7 @@ from common.motion.recording import Modality
 from common.vector import Layout
 from server.generate import draw
 from simulations.evaluation.evaluator import Evaluator
-from simulations.prepare import Corpus
+from simulations.public_corpus import Corpus
 
 FEWEST: Final = 100
 """Held-out windows below which a distance would say more about chance than about motions."""

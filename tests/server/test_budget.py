@@ -52,7 +52,9 @@ def test_the_advice_is_honest_about_few_people() -> None:
 
 def test_the_model_that_plan_speaks_of_is_the_demos() -> None:
     config = read_config("demo", {})
-    denoiser = ResidualMLP(latent=config.latent, labels=len(BASIC_ACTIONS), width=DPSGD.width, depth=DPSGD.depth)
+    denoiser = ResidualMLP(
+        latent=config.latent, labels=len(BASIC_ACTIONS), width=DPSGD.width, depth=DPSGD.depth
+    )
     assert config.options == {} and Layout.of(denoiser.init(0)).dimension == MODEL
 
 

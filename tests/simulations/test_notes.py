@@ -10,7 +10,7 @@ import torch
 from client.site import BudgetTable, SiteFile
 from common.query import Plan
 from simulations.notes import notes
-from simulations.prepare import Corpus
+from simulations.public_corpus import Corpus
 from tests.small_site import make_plan
 
 SKELETON = {"modality": {"kind": "skeleton"}}

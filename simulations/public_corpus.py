@@ -1,0 +1,102 @@
+"""The public corpus of a simulation: given motions, or procedural people with the labels of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from client.datasets import DataOptions, DataSet, open_data_set
+from common.errors import InputError
+from common.motion.population import BASIC_ACTIONS, PUBLIC, PUBLIC_ALL, Population, synthesise
+from common.motion.recording import Modality, Recording
+from common.motion.sensors import CHANNELS, fill_window
+from common.motion.synonyms import label_table
+from common.motion.virtual_sensors import Mount, sense
+from common.motion.windows import windows
+from simulations.config import Simulation
+
+_PUBLIC_SEED: Final = 1_000_003  # apart from any private population's seed
+_MOUNTS: Final[dict[str, Mount]] = {"sw": "watch", "sp": "phone"}
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Public motions as windows `[n, ...]` and indices into the declared labels (`len(labels)`: none)."""
+
+    windows: Tensor
+    labels: Tensor
+
+
+def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
+    """Public motions: `--public`, or a shifted procedural population; for sensors, what it would wear.
+
+    None where procedural people cannot stand in: sensors with other channels than ours, or labels
+    of which the table of synonyms knows none.
+    """
+    if data.modality.kind == "sensor":
+        return _worn(config, data)
+    if config.public is None:
+        return corpus(_procedural(config, data), data.modality, data.labels)
+    public = open_data_set(config.public, DataOptions(skip_bad=config.skip_bad))
+    if public.modality != data.modality:
+        raise InputError(f"--public {config.public} and the data are of different modalities")
+    return corpus(public.recordings(public.people()), data.modality, data.labels)
+
+
+def _procedural(config: Simulation, data: DataSet) -> Iterator[Recording]:
+    """Public people who perform what simulated ones do; for real data, what its labels name as well."""
+    if config.data is None:
+        population = PUBLIC_ALL if config.actions == "all" else PUBLIC
+        table = {action: action for action in population.actions}
+    else:
+        table = label_table(data.labels)
+        more = tuple(action for action in table if action not in BASIC_ACTIONS)
+        population = replace(PUBLIC, actions=BASIC_ACTIONS + more)
+    seed = config.seed + _PUBLIC_SEED
+    made = synthesise(population, seed, range(config.public_people), motions=config.motions)
+    return _named(made, table)
+
+
+def _named(recordings: Iterator[Recording], table: dict[str, str]) -> Iterator[Recording]:
+    """The recordings under the labels of the data; those it has no label for are left unlabelled."""
+    return (replace(recording, label=table.get(recording.label or "")) for recording in recordings)
+
+
+def _worn(config: Simulation, data: DataSet) -> Corpus | None:
+    """Virtual sensors on public people who perform what the data's labels name."""
+    if config.public is not None:
+        raise InputError("--public is for skeletons: the public motions of sensors are procedural")
+    table = label_table(data.labels)
+    if data.modality.channels != CHANNELS or not table:
+        return None
+    population: Population = replace(PUBLIC_ALL, actions=tuple(a for a in PUBLIC_ALL.actions if a in table))
+    motions = max(config.motions, len(population.actions))
+    seed, people = config.seed + _PUBLIC_SEED, range(config.public_people)
+    made = sense(population, seed, people, _MOUNTS[config.sensor_device], motions, rate=data.modality.rate)
+    return corpus(_filled(_named(made, table), data.modality), data.modality, data.labels)
+
+
+def _filled(recordings: Iterator[Recording], modality: Modality) -> Iterator[Recording]:
+    """Short runs filled up or left out by the rule that the data follow."""
+    for recording in recordings:
+        samples = fill_window(recording.samples, modality.window)
+        if samples is not None:
+            yield replace(recording, samples=samples)
+
+
+def corpus(recordings: Iterator[Recording], modality: Modality, vocabulary: tuple[str, ...]) -> Corpus:
+    """All windows of `recordings`, with labels as indices into `vocabulary`."""
+    known = {label: index for index, label in enumerate(vocabulary)}
+    cut, labels = [], []
+    for recording in recordings:
+        parts = windows(recording.samples, modality)
+        cut.append(parts)
+        labels += [known.get(recording.label or "", len(vocabulary))] * len(parts)
+    if not cut:
+        return Corpus(torch.empty(0), torch.empty(0, dtype=torch.int64))
+    return Corpus(torch.from_numpy(np.concatenate(cut)), torch.tensor(labels, dtype=torch.int64))
