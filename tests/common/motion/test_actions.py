@@ -1,4 +1,4 @@
-"""What each action does beyond being a body: heights, hands, headings, and feet that stay where they stand."""
+"""What each action does: heights, hands, headings, and feet that stay where they stand."""
 
 from __future__ import annotations
 
