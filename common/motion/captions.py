@@ -45,14 +45,14 @@ SCALES: Final[dict[str, dict[str, Scale]]] = {
         )),
     },
     "wave": {"pace": Scale("rate", 1.65, 1.95, (*_PACE[:1], ("",), *_PACE[2:]))},
-    "kick": {"height": Scale("peak", 70.0, 79.0, (("low",), ("",), ("high",)))},
+    "kick": {"height": Scale("peak", 70.0, 79.0, (("at hip height",), ("",), ("high",)))},
     "sit": {"pace": Scale("duration", 1.65, 1.95, _SWIFT)},
     "stand": {"pace": Scale("duration", 1.52, 1.80, _SWIFT)},
     "seated": {},
     "turn": {},
     "punch": {"times": Scale("count", 1.5, 1.5, (("once",), ("once",), ("twice", "two times")))},
-    "reach": {"where": Scale("height", -4.0, 20.0, (
-        ("forward and down", "low in front of the body"), ("forward", "straight out"), ("up", "up high")
+    "reach": {"where": Scale("height", -12.0, 20.0, (
+        ("forward and down", "forward below the shoulder"), ("forward", "straight out"), ("up", "up high")
     ))},
     "pick_up": {"bends": Scale("depth", 0.38, 0.46, (
         ("bends over", "bends down with little bending of the knees"), ("bends down",),
@@ -75,7 +75,7 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "wave": ("{who} waves {pace} with the {hand} hand", "{who} raises the {hand} arm and waves {pace}",
              "{who} waves the {hand} hand {pace} in greeting"),
     "kick": ("{who} kicks {height} with the {foot} foot", "{who} kicks forward {height} with the {foot} leg",
-             "{who} stands and swings the {foot} leg into a {height} kick"),
+             "{who} kicks {height} and sets the {foot} foot down again"),
     "sit": ("{who} sits down {pace} on a chair", "{who} sits down {pace}",
             "{who} lowers the body {pace} and sits down on a seat"),
     "stand": ("{who} stands up {pace} from a chair", "{who} stands up {pace}",
@@ -84,7 +84,7 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "turn": ("{who} {turns} on the spot", "{who} {turns} in a few steps", "{who} stands and {turns}"),
     "punch": ("{who} punches {times} with the {hand} hand", "{who} throws a {hand} punch {times}",
               "{who} stands in a guard and punches forward {times} with the {hand} fist"),
-    "reach": ("{who} reaches {where} with the {hand} hand", "{who} stretches the {hand} arm out {where}",
+    "reach": ("{who} reaches {where} with the {hand} hand", "{who} stretches the {hand} arm {where}",
               "{who} reaches {where} with the {hand} arm and takes it back"),
     "pick_up": ("{who} {bends} and picks something up with the {hand} hand",
                 "{who} picks something up from the floor with the {hand} hand",

@@ -80,7 +80,7 @@ def reach(motions: Motions, time: Floats) -> Pose:
     width, height, arm = _shoulder(plan)
     chance = motions.chance
     across = np.deg2rad(-15.0 + 75.0 * chance[:, 102:103])  # outwards
-    above = np.deg2rad(-20.0 + 85.0 * chance[:, 103:104])
+    above = np.deg2rad(-40.0 + 100.0 * chance[:, 103:104])
     far = (
         np.clip(1.24 + 0.05 * motions.trait("reach_far") + 0.10 * (chance[:, 104:105] - 0.5), 1.08, 1.38)
         * arm

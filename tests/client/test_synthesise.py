@@ -35,7 +35,8 @@ def test_motions_come_with_a_manifest_and_the_truth_about_their_people(tmp_path:
         np.testing.assert_array_equal(np.load(out / row["file"]), recording.samples)
     known, truth = table(out / "traits.csv"), traits(PRIVATE, 4, range(5))
     assert [row["person"] for row in known] == truth["person"].tolist()
-    np.testing.assert_allclose([float(row["stature"]) for row in known], truth["stature"], rtol=1e-5)
+    statures = np.array([float(row["stature"]) for row in known])
+    np.testing.assert_allclose(statures, truth["stature"].astype(np.float64), rtol=1e-5)
     assert all(row["site"] == next(r["site"] for r in rows if r["person"] == row["person"]) for row in known)
 
 

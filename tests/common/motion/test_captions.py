@@ -128,7 +128,7 @@ def test_high_jumps_deep_squats_and_high_kicks_are_higher_and_deeper() -> None:
         return float(motion[:, [10, 11], 1].max() / pelvis[0])
 
     words = {"jump": (("small", "little"), ("high", "big")), "squat": (("halfway",), ("deeply", "deep")),
-             "kick": (("low",), ("high",))}  # fmt: skip
+             "kick": (("hip",), ("high",))}  # fmt: skip
     for action, (small, big) in words.items():
         clips = made(action)
         low = [height(motion, action) for captions, motion in clips if has(captions, *small)]

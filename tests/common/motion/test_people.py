@@ -51,7 +51,8 @@ def test_traits_are_seen_in_the_motions() -> None:
     motion = np.array([r.samples for r in synthesise(WALKS, 9, range(40), 1)], dtype=np.float64)
     thigh = np.linalg.norm(motion[:, 0, 1] - motion[:, 0, 4], axis=-1)
     shank = np.linalg.norm(motion[:, 0, 4] - motion[:, 0, 7], axis=-1)
-    np.testing.assert_allclose((thigh + shank) / table["stature"], table["leg_ratio"], atol=1e-5)
+    stature, ratio = (table[name].astype(np.float64) for name in ("stature", "leg_ratio"))
+    np.testing.assert_allclose((thigh + shank) / stature, ratio, atol=1e-5)
 
 
 def test_each_action_in_turn_or_by_weight() -> None:
