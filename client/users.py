@@ -5,7 +5,6 @@ Only `client.gate` may import this module; nothing here is computed across peopl
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from client.datasets import DataSet
 from client.exactness import unmoved
+from client.position import position
 from client.withdrawal import Tombstones
 from common.generator.codec import Codec
 from common.generator.condition import Condition
@@ -24,12 +24,6 @@ from common.motion.windows import lengths, windows
 from common.query import Unit
 
 _CHUNK = 64
-
-
-def position(person: str, seed: int) -> float:
-    """Where `person` lies in [0, 1): a hash of the person, so nobody else's presence moves it."""
-    digest = hashlib.sha256(f"{seed}:{person}".encode()).digest()
-    return int.from_bytes(digest[:7], "big") / 2**56
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from client.datasets import Format
 from client.speed import Engine, Precision
 from common.accounting import LARGEST_EPSILON
 from common.errors import InputError
+from common.motion.heterogeneity import STRONGEST
 from common.query import MOST_SITES_PER_PERSON, Trust, Unit
 from common.validation import flag, one_line
 from simulations.preset import preset, presets
@@ -38,7 +39,8 @@ class Simulation(BaseModel):
     """Every setting of a simulation; None means: derived from the data, as the field says.
 
     `pretrained`: a folder of `fedmotion pretrain`, whose codec, design and parameters the run starts
-    from. `people`: how many procedural people, or the declared number of units of real data (default:
+    from. `people`: how many procedural people (`actions` and `heterogeneity` say what they do and how
+    much their sites differ), or the declared number of units of real data (default:
     as counted, which then is a public fact). `sites`: equal shares, by a hash of the person; or
     `[[site]]` tables; or one site for each value of `site_column`, which `[[site]]` tables may name
     and give a budget. `delta`: by default
@@ -58,6 +60,8 @@ class Simulation(BaseModel):
     pretrained: Path | None = Field(default=None, strict=False)
     people: int | None = Field(default=None, ge=1)
     motions: int = Field(default=4, ge=1, le=64)
+    actions: Literal["basic", "all"] = "basic"
+    heterogeneity: float = Field(default=0.0, ge=0, le=STRONGEST)
     sites: int | None = Field(default=None, ge=1, le=10_000)
     site: tuple[SiteTable, ...] = Field(default=(), strict=False)
     site_column: str | None = None
@@ -132,6 +136,8 @@ class Simulation(BaseModel):
             raise ValueError("options.total_rounds is the number of rounds: set rounds instead")
         if self.data is None and (idle := [key for key in _REAL_DATA_ONLY if getattr(self, key) is not None]):
             raise ValueError(f"{idle[0]} says how to read data: give data as well, or leave it out")
+        if self.data is not None and (self.actions != "basic" or self.heterogeneity > 0):
+            raise ValueError("actions and heterogeneity are of procedural people: leave them out, or data")
         return self
 
 

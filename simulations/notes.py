@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from client.site import SiteFile
 from common.query import Plan
 from server.budget import small_group
-from simulations.prepare import Corpus
+from simulations.corpus import Corpus
 
 
 def notes(plan: Plan, sites: Sequence[SiteFile], public: Corpus | None) -> list[str]:
@@ -20,7 +20,7 @@ def notes(plan: Plan, sites: Sequence[SiteFile], public: Corpus | None) -> list[
 
 
 def _labels_without_motions(plan: Plan, public: Corpus | None) -> str | None:
-    if public is None:
+    if public is None or plan.codec["modality"]["kind"] == "sensor":
         return None
     seen = set(public.labels.unique().tolist())
     missing = [label for index, label in enumerate(plan.labels) if index not in seen]

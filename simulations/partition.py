@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from client.datasets import DataSet
+from client.position import borders
 from client.users import Share
 from common.errors import InputError
 from simulations.config import Simulation, SiteTable
@@ -40,18 +42,26 @@ def deal(config: Simulation, data: DataSet) -> list[Deal]:
     """The sites of `config`; their shares cover `trained(config)` without overlap."""
     if config.site_column is not None:
         return _by_column(config, data, config.site_column)
-    tables = config.site or _equal(config.sites or (_SITES if config.data is None else _SITES_OF_DATA))
-    total = sum(table.share for table in tables)
-    deals, reached = [], 0.0
-    for number, table in enumerate(tables):
-        proportion = table.share / total
-        start = config.holdout + (1 - config.holdout) * reached
-        reached += proportion
-        last = number == len(tables) - 1
-        stop = 1.0 if last else config.holdout + (1 - config.holdout) * reached
-        share = Share(seed=config.seed, start=start, stop=stop)
+    tables = config.site or _equal(_count(config))
+    shares = [table.share for table in tables]
+    ends = borders(shares, config.holdout, 1.0)
+    deals = []
+    for table, start, stop in zip(tables, [config.holdout, *ends], ends, strict=False):
+        share, proportion = Share(seed=config.seed, start=start, stop=stop), table.share / sum(shares)
         deals.append(Deal(name=table.name, share=share, proportion=proportion, budget=table.budget))
     return deals
+
+
+def _count(config: Simulation) -> int:
+    return config.sites or (_SITES if config.data is None else _SITES_OF_DATA)
+
+
+def different_sites(config: Simulation) -> dict[str, Any]:
+    """What procedural people must know of the sites to differ by them: options of the data set."""
+    if config.heterogeneity == 0:
+        return {}
+    sites = tuple(table.share for table in config.site) or _count(config)
+    return {"heterogeneity": config.heterogeneity, "sites": sites, "holdout": config.holdout}
 
 
 def _equal(sites: int) -> tuple[SiteTable, ...]:

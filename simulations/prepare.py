@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from client.datasets import DataOptions, DataSet, check_unit, open_data_set
 from client.site import BudgetTable, DataTable, ShareTable, SiteFile, SpeedTable, resolve_device
@@ -20,17 +15,15 @@ from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
 from common.method import digest_arrays
 from common.methods import NAMES, build, options_of
-from common.motion.population import PUBLIC, synthesise
-from common.motion.recording import Modality, Recording
-from common.motion.windows import synthetic_frames, windows
 from common.query import TEST_RUN, Plan, person_event
 from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, write_json, writing
 from server.checkpoint import FILE, KEY, Checkpoint
 from server.rounds import Settings
-from simulations.codec import PUBLIC_SEED, make_codec, public_origin
+from simulations.codec import make_codec, public_origin
 from simulations.config import Simulation
-from simulations.partition import Deal, deal, trained
+from simulations.corpus import Corpus
+from simulations.partition import Deal, deal, different_sites, trained
 from simulations.people import Read
 from simulations.pretrained import Start, start_from
 from simulations.toml import to_toml
@@ -42,14 +35,6 @@ LOCK = ".simulation.lock"
 """Held by the simulation's process for as long as it lives."""
 ORIGIN = "public.json"
 """Where the pre-trained parameters of a run come from."""
-
-
-@dataclass(frozen=True, eq=False)
-class Corpus:
-    """Public motions as windows `[n, ...]` and indices into the declared labels (`len(labels)`: none)."""
-
-    windows: Tensor
-    labels: Tensor
 
 
 def data_options(config: Simulation) -> DataOptions:
@@ -68,6 +53,8 @@ def data_options(config: Simulation) -> DataOptions:
         motions=config.motions,
         seed=config.seed,
         window=config.window,
+        actions=config.actions,
+        **different_sites(config),
     )
 
 
@@ -88,39 +75,6 @@ def open_people(config: Simulation) -> DataSet:
     if config.data is None:
         return data
     return Read(data, list(data.recordings(people)))
-
-
-def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
-    """Public motions: `--public`, or the shifted procedural population, which wears no sensors."""
-    if config.public is None and data.modality.kind == "sensor":
-        return None
-    if config.public is None:
-        seed = config.seed + PUBLIC_SEED
-        frames, indices = synthetic_frames(config.window), range(config.public_people)
-        recordings = synthesise(PUBLIC, seed, indices, motions=config.motions, frames=frames)
-    else:
-        public = open_data_set(config.public, _public_options(config))
-        if public.modality != data.modality:
-            raise InputError(f"--public {config.public} and the data are of different modalities")
-        recordings = public.recordings(public.people())
-    return corpus(recordings, data.modality, data.labels)
-
-
-def _public_options(config: Simulation) -> DataOptions:
-    return DataOptions(skip_bad=config.skip_bad, device=config.sensor_device, window=config.window)
-
-
-def corpus(recordings: Iterator[Recording], modality: Modality, vocabulary: tuple[str, ...]) -> Corpus:
-    """All windows of `recordings`, with labels as indices into `vocabulary`."""
-    known = {label: index for index, label in enumerate(vocabulary)}
-    cut, labels = [], []
-    for recording in recordings:
-        parts = windows(recording.samples, modality)
-        cut.append(parts)
-        labels += [known.get(recording.label or "", len(vocabulary))] * len(parts)
-    if not cut:
-        return Corpus(torch.empty(0), torch.empty(0, dtype=torch.int64))
-    return Corpus(torch.from_numpy(np.concatenate(cut)), torch.tensor(labels, dtype=torch.int64))
 
 
 def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Path) -> Plan:

@@ -26,7 +26,7 @@ from common.sealed import read_sealed, write_sealed
 from common.storage import exclusive, read_json, write_json, writing
 from simulations.codec import make_codec
 from simulations.pretraining import Pretraining, check_same, read_pretraining
-from simulations.public_corpus import Sources, read_sources
+from simulations.public_sources import Sources, read_sources
 from simulations.public_training import Latents, Progress, held_out_loss, step
 from simulations.training_display import Display
 

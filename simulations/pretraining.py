@@ -21,8 +21,9 @@ class Pretraining(BaseModel):
 
     `public`: folders of public motions, `origin` where they come from and under which licence;
     `people`: procedural public people (default: 500 where there is no folder, else none), of
-    `motions` each. `labels`: the vocabulary (default: all labels of the motions).
-    `codec`, `codec_file`, `latent`, `window`, `method`, `options`: the design, which private training takes over. `steps` of AdamW, each on
+    `motions` each, who do the six basic `actions` or all. `labels`: the vocabulary (default: all labels
+    of the motions). `codec`, `codec_file`, `latent`, `window`, `method`, `options`: the design, which
+    private training takes over. `steps` of AdamW, each on
     `batch` windows, at `learning_rate` falling to zero as half a cosine, with `weight_decay`;
     `ema`: decay of the averaged parameters that are kept. `holdout`: share of the public people whose
     loss is only looked at. `save_seconds`: between two files to resume from.
@@ -34,6 +35,7 @@ class Pretraining(BaseModel):
     origin: str | None = Field(default=None, min_length=1, max_length=2000)
     people: int | None = Field(default=None, ge=0, le=1_000_000)
     motions: int = Field(default=4, ge=1, le=64)
+    actions: Literal["basic", "all"] = "basic"
     labels: tuple[str, ...] | None = Field(default=None, strict=False)
     sensor_device: Literal["sw", "sp"] = "sw"
     skip_bad: bool = False

@@ -1,107 +1,77 @@
-"""The public motions of a pre-training: procedural people, folders of licensed recordings, or both."""
+"""The public corpus of a simulation: given motions, or procedural people with the labels of the data."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
-from itertools import chain
-
-import torch
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
 from client.datasets import DataOptions, DataSet, open_data_set
 from common.errors import InputError
-from common.method import digest_arrays
-from common.motion.population import ACTIONS, PUBLIC, synthesise
-from common.motion.recording import SKELETON, Modality, Recording
+from common.motion.population import BASIC_ACTIONS, PUBLIC, PUBLIC_ALL, Population, synthesise
+from common.motion.recording import Modality, Recording
+from common.motion.sensors import CHANNELS, fill_window
+from common.motion.synonyms import label_table
+from common.motion.virtual_sensors import Mount, sense
 from common.motion.windows import synthetic_frames
 from simulations.codec import PUBLIC_SEED
-from simulations.prepare import Corpus, corpus
-from simulations.pretraining import Pretraining
+from simulations.config import Simulation
+from simulations.corpus import Corpus, corpus
+
+_MOUNTS: Final[dict[str, Mount]] = {"sw": "watch", "sp": "phone"}
 
 
-@dataclass(frozen=True, eq=False)
-class Sources:
-    """`fitted` is trained on, `held_out` only looked at; nobody is in both."""
+def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
+    """Public motions: `--public`, or a shifted procedural population; for sensors, what it would wear.
 
-    modality: Modality
-    labels: tuple[str, ...]
-    origin: str
-    fitted: Corpus
-    held_out: Corpus
-    skipped: Sequence[str]
-
-    def digest(self) -> str:
-        """SHA-256 over all windows, labels and the vocabulary, in hexadecimal."""
-        parts = {"fitted": self.fitted, "held_out": self.held_out}
-        arrays = {f"{name}/windows": part.windows for name, part in parts.items()}
-        arrays |= {f"{name}/labels": part.labels for name, part in parts.items()}
-        return digest_arrays(arrays, json.dumps(self.labels))
+    None where procedural people cannot stand in: sensors with other channels than ours, or labels
+    of which the table of synonyms knows none.
+    """
+    if config.public is None:
+        made = _worn(config, data) if data.modality.kind == "sensor" else _procedural(config, data)
+        return None if made is None else corpus(made, data.modality, data.labels)
+    options = DataOptions(skip_bad=config.skip_bad, device=config.sensor_device, window=config.window)
+    public = open_data_set(config.public, options)
+    if public.modality != data.modality:
+        raise InputError(f"--public {config.public} and the data are of different modalities")
+    return corpus(public.recordings(public.people()), data.modality, data.labels)
 
 
-def read_sources(config: Pretraining) -> Sources:
-    """All public motions of `config`; InputError where they do not go together."""
-    options = DataOptions(
-        skip_bad=config.skip_bad, device=config.sensor_device, labels=config.labels, window=config.window
-    )
-    folders = [open_data_set(path, options) for path in config.public]
-    made_up = replace(SKELETON, window=config.window or SKELETON.window)
-    modalities = [made_up] * (config.procedural > 0) + [folder.modality for folder in folders]
-    if any(modality != modalities[0] for modality in modalities):
-        way_out = "leave people out" if config.procedural else "pre-train on each apart"
-        raise InputError(f"the public motions are of different modalities: {way_out}")
-    labels = config.labels if config.labels is not None else _vocabulary(config, folders)
-    fitted, held_out = _parts(config, folders)
-    made = corpus(fitted, modalities[0], labels)
-    if len(made.windows) == 0:
-        raise InputError("there is no public motion to train on: give another --public, or --people")
-    return Sources(
-        modality=modalities[0],
-        labels=labels,
-        origin=_origin(config),
-        fitted=made,
-        held_out=_like(corpus(held_out, modalities[0], labels), made),
-        skipped=[line for folder in folders for line in folder.skipped],
-    )
+def _procedural(config: Simulation, data: DataSet) -> Iterator[Recording]:
+    """Public people who perform what simulated ones do; for real data, what its labels name as well."""
+    if config.data is None:
+        population = PUBLIC_ALL if config.actions == "all" else PUBLIC
+        table = {action: action for action in population.actions}
+    else:
+        table = label_table(data.labels)
+        more = tuple(action for action in table if action not in BASIC_ACTIONS)
+        population = replace(PUBLIC, actions=BASIC_ACTIONS + more)
+    seed = config.seed + PUBLIC_SEED
+    frames, indices = synthetic_frames(config.window), range(config.public_people)
+    made = synthesise(population, seed, indices, motions=config.motions, frames=frames)
+    return _named(made, table)
 
 
-def _vocabulary(config: Pretraining, folders: Iterable[DataSet]) -> tuple[str, ...]:
-    own = tuple(ACTIONS) if config.procedural else ()
-    others = {label for folder in folders for label in folder.labels} - set(own)
-    return (*own, *sorted(others))
+def _named(recordings: Iterator[Recording], table: dict[str, str]) -> Iterator[Recording]:
+    """The recordings under the labels of the data; those it has no label for are left unlabelled."""
+    return (replace(recording, label=table.get(recording.label or "")) for recording in recordings)
 
 
-def _parts(
-    config: Pretraining, folders: Iterable[DataSet]
-) -> tuple[Iterator[Recording], Iterator[Recording]]:
-    """Recordings to train on and to look at: the last people of every source are held out."""
-    fitted: list[Iterator[Recording]] = []
-    held_out: list[Iterator[Recording]] = []
-    if config.procedural:
-        first = _kept(config.procedural, config.holdout)
-        indices = range(config.procedural)
-        for part, chosen in ((fitted, indices[:first]), (held_out, indices[first:])):
-            seed, frames = config.seed + PUBLIC_SEED, synthetic_frames(config.window)
-            part.append(synthesise(PUBLIC, seed, chosen, motions=config.motions, frames=frames))
-    for folder in folders:
-        people = folder.people()
-        first = _kept(len(people), config.holdout)
-        fitted.append(folder.recordings(people[:first]))
-        held_out.append(folder.recordings(people[first:]))
-    return chain(*fitted), chain(*held_out)
+def _worn(config: Simulation, data: DataSet) -> Iterator[Recording] | None:
+    """Virtual sensors on public people who perform what the data's labels name."""
+    table = label_table(data.labels)
+    if data.modality.channels != CHANNELS or not table:
+        return None
+    population: Population = replace(PUBLIC_ALL, actions=tuple(a for a in PUBLIC_ALL.actions if a in table))
+    motions = max(config.motions, len(population.actions))
+    seed, people = config.seed + PUBLIC_SEED, range(config.public_people)
+    made = sense(population, seed, people, _MOUNTS[config.sensor_device], motions, rate=data.modality.rate)
+    return _filled(_named(made, table), data.modality)
 
 
-def _kept(people: int, holdout: float) -> int:
-    return max(1, people - round(people * holdout))
-
-
-def _like(part: Corpus, other: Corpus) -> Corpus:
-    """`part`, of the shape of `other` where it is empty."""
-    return part if len(part.windows) else Corpus(other.windows[:0], torch.empty(0, dtype=torch.int64))
-
-
-def _origin(config: Pretraining) -> str:
-    made_up = f"{config.procedural} procedural people of fedmotion {version('fedmotion')}"
-    named = [made_up] if config.procedural else []
-    return "; ".join([*named, *([config.origin] if config.origin is not None else [])])
+def _filled(recordings: Iterator[Recording], modality: Modality) -> Iterator[Recording]:
+    """Short runs filled up or left out by the rule that the data follow."""
+    for recording in recordings:
+        samples = fill_window(recording.samples, modality.window)
+        if samples is not None:
+            yield replace(recording, samples=samples)

@@ -12,7 +12,8 @@ from simulations.toml import to_toml
 
 FILE_ONLY = frozenset(
     (
-        "motions", "site", "steps_per_round", "sampling_rate", "clip_norm", "options", "codec_file", "latent",
+        "motions", "actions", "heterogeneity", "site", "steps_per_round", "sampling_rate", "clip_norm",
+        "options", "codec_file", "latent",
         "public_people", "labels", "sensor_device", "precision", "loss_curve",
     )
 )  # fmt: skip

@@ -31,14 +31,16 @@ from server.generate import RUN, draw, write, write_page
 from server.report import report_page
 from server.rounds import METRICS, OUTCOME
 from simulations.config import Simulation, read_again, read_config
+from simulations.corpus import Corpus, corpus
 from simulations.engine import LOG, run_flower, run_inprocess
 from simulations.evaluation.quality import Reference, quality, train_on_public
 from simulations.notes import notes
 from simulations.parameters import parameters_of
 from simulations.partition import held_out, trained
 from simulations.people import Remembered
-from simulations.prepare import LOCK, ORIGIN, Corpus, corpus, open_people, prepare, public_corpus
+from simulations.prepare import LOCK, ORIGIN, open_people, prepare
 from simulations.progress import shown
+from simulations.public_corpus import public_corpus
 from simulations.repeat import repeat_command
 
 SETTINGS = "simulation.json"

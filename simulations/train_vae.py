@@ -25,10 +25,10 @@ from common.generator.corpus import digest
 from common.generator.scale import Scale
 from common.generator.vae_codec import CHANNELS, WIDTH, VaeCodec
 from common.motion.features import FEATURES, to_features
-from common.motion.population import ACTIONS, PUBLIC, synthesise
+from common.motion.population import BASIC_ACTIONS, PUBLIC, synthesise
 from common.motion.recording import SKELETON, Recording
 from simulations.codec import PUBLIC_SEED, packaged, procedural_origin
-from simulations.prepare import corpus
+from simulations.corpus import corpus
 from simulations.variety import various
 
 _PEOPLE: Final = 2000
@@ -123,7 +123,7 @@ def _public(people: int, folder: Path | None) -> tuple[Tensor, Tensor, str]:
             raise InputError(f"--public {folder} is not a folder of skeleton motion")
         recordings += more.recordings(more.people())
         origin += f"; and the motions of {folder.name}"
-    found = corpus(iter(recordings), SKELETON, ACTIONS)
+    found = corpus(iter(recordings), SKELETON, BASIC_ACTIONS)
     return found.windows, found.labels, origin
 
 
@@ -136,7 +136,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     windows, labels, origin = _public(given.people, given.public)
-    codec = train(windows, Training(given.steps), sha256=digest(windows, labels, ACTIONS), origin=origin)
+    codec = train(
+        windows, Training(given.steps), sha256=digest(windows, labels, BASIC_ACTIONS), origin=origin
+    )
     write_codec(codec, given.out)
     print(f"{given.out}: {len(windows)} windows, corpus {codec.public_sha256}")
 

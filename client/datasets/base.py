@@ -64,7 +64,9 @@ class DataOptions:
     unreadable files out (listed in `skipped`) instead of stopping. `format`: which of the
     formats in the folder is meant. `joints`: a TOML from our joints to those of BVH or C3D
     files. `split`: the list of motions of a HumanML3D folder. `rate`: frames or samples a
-    second of files that do not say. `people`, `motions` and `seed` size the procedural set.
+    second of files that do not say. `people`, `motions` and `seed` size the procedural set,
+    `actions` says what its people do; with `heterogeneity` its `sites` (how many of equal
+    share, or their shares), between which people are dealt above `holdout`, differ.
     `window`: frames of a skeleton sequence, by default 60.
     """
 
@@ -81,6 +83,10 @@ class DataOptions:
     motions: int = 4
     seed: int = 0
     window: int | None = None
+    actions: Literal["basic", "all"] = "basic"
+    heterogeneity: float = 0.0
+    sites: int | tuple[float, ...] = 1
+    holdout: float = 0.0
 
 
 def one_value_each(

@@ -6,8 +6,7 @@ made right-handed; `perform` mirrors those of left-handed people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,7 +37,6 @@ from common.motion.gait_angles import ease
 from common.motion.stance import Plan, hips, onset, quintic
 from common.motion.style import Motions
 
-KEYFRAMED: Final = ("squat", "jump", "wave", "kick")
 _CLEARANCE = 0.015
 _GRAVITY = 9.81
 _HEEL_UP = np.deg2rad(48.0)
@@ -76,7 +74,7 @@ def squat(motions: Motions, time: Floats) -> Pose:
     plan.sides[..., SHOULDER] += (reach * deep)[..., None]
     plan.sides[..., ARM_ROTATION] -= (forward * _deg(15) * deep)[..., None]
     plan.knees_out += _deg(np.clip(14 + 5 * motions.trait("squat_knees"), 2, 28)) * deep
-    return plan.pose()
+    return plan.pose(depth=np.broadcast_to(drop / leg, down.shape), duration=down)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +157,7 @@ def jump(motions: Motions, time: Floats) -> Pose:
     plan.sides[..., SHOULDER] += arms[..., None]
     plan.sides[..., ELBOW] += (_deg(16) * (ready - back))[..., None]
     plan.core[..., EXTENSION] += _deg(6) * (ready - ease(since / air))
-    return plan.pose()
+    return plan.pose(height=act.speed**2 / (2 * _GRAVITY))
 
 
 def wave(motions: Motions, time: Floats) -> Pose:
@@ -187,7 +185,7 @@ def wave(motions: Motions, time: Floats) -> Pose:
     plan.core[..., BENDING] += _deg(2.5) * high + 0.03 * size * beat * active
     plan.core[..., NECK_ROTATION] += _deg(-4) * high
     plan.root[..., 0] += 0.006 * motions.stature[:, None] * high
-    return plan.pose()
+    return plan.pose(hand=np.where(motions.left, 1.0, -1.0), rate=rate, swing=np.rad2deg(size))
 
 
 def kick(motions: Motions, time: Floats) -> Pose:
@@ -225,7 +223,13 @@ def kick(motions: Motions, time: Floats) -> Pose:
     plan.root[..., 1] -= 0.006 * stature * weight
     plan.root[..., 2] += support[..., 2] * weight - 0.012 * stature * power
     free = ease((time - t1 - 0.02) / 0.22) - ease((time - t4 + 0.30) / 0.30)
-    return _free_leg(plan, free)
+    done = _free_leg(plan, free)
+    facts = {
+        "foot": np.where(motions.left, 1.0, -1.0),
+        "peak": np.rad2deg(peak)[:, 0],
+        "duration": span[:, 0],
+    }
+    return replace(done, facts=facts)
 
 
 def _swing_arms(plan: Plan, loaded: Floats, power: Floats, weight: Floats) -> None:
@@ -256,11 +260,3 @@ def _free_leg(plan: Plan, free: Floats) -> Pose:
     clear = _CLEARANCE * ease(4 * free) + 0.05 * np.sin(np.pi * free) ** 2
     ankle[:, :, _RIGHT, 1] += np.maximum(clear - low, 0.0)
     return Pose(plan.root, plan.core, plan.sides, ankle, foot, planted.hinge)
-
-
-_PERFORM: Final = {"squat": squat, "jump": jump, "wave": wave, "kick": kick}
-
-
-def perform(action: str, motions: Motions, time: Floats) -> Pose:
-    """Poses of one keyframed action at `time` `[T]` seconds, right-handed."""
-    return _PERFORM[action](motions, time)

@@ -6,7 +6,8 @@ moves towards the midline, rotation is positive inward. Sides are ordered left, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -39,7 +40,10 @@ class Pose:
 
     `root` `[B, T, 3]` and `ankle` `[B, T, 2, 3]` in world metres, `core` `[B, T, 8]`,
     `sides` `[B, T, 2, 9]` radians, `foot` `[B, T, 2, 3, 3]` orientation of the feet,
-    `hinge` `[B, T, 2, 3]` the axis about which the knees bend. Leg angles are not read.
+    `hinge` `[B, T, 2, 3]` the axis about which the knees bend. Leg angles are not read. `base`
+    `[B, T, 3, 3]` turns the pelvis before its own angles. `wrist` `[B, T, 2, 3]` is where the
+    hands are wanted, as far as `grip` `[B, T, 2]` from 0 to 1 says. `facts` `[B]` say what the
+    motion truly is: speeds, sizes, sides.
     """
 
     root: Floats
@@ -48,6 +52,10 @@ class Pose:
     ankle: Floats
     foot: Floats
     hinge: Floats
+    base: Floats | None = None
+    wrist: Floats | None = None
+    grip: Floats | None = None
+    facts: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def euler_xzy(x: Floats, z: Floats, y: Floats) -> Floats:
@@ -126,19 +134,24 @@ def _soft_limit(length: Floats, limit: Floats) -> Floats:
     return np.asarray(top - width * np.logaddexp(0.0, (top - length) / width))
 
 
-def two_bone(hip: Floats, ankle: Floats, hinge: Floats, body: Body) -> tuple[Floats, Floats]:
-    """Knee and reachable ankle `[B, T, 2, 3]` for a wanted ankle; the knee bends about `hinge`."""
-    thigh, shank = body.thigh[:, None, None], body.shank[:, None, None]
-    reach = ankle - hip
+def two_bone(
+    start: Floats, end: Floats, lengths: tuple[Floats, Floats], pole: Floats
+) -> tuple[Floats, Floats]:
+    """Middle joint and reachable end, `[B, T, 2, 3]`, of two bones towards a wanted end.
+
+    `lengths` broadcast to `[B, T, 2]`; the middle joint moves towards `pole` `[B, T, 2, 3]`.
+    """
+    upper, lower = lengths
+    reach = end - start
     wanted = np.maximum(np.linalg.norm(reach, axis=-1), 1e-6)
-    down = reach / wanted[..., None]
-    length = _soft_limit(wanted, thigh + shank)
-    along = (thigh**2 - shank**2 + length**2) / (2 * length)
-    out = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))
-    forward = np.cross(down, hinge)
-    forward /= np.maximum(np.linalg.norm(forward, axis=-1, keepdims=True), 1e-9)
-    knee = hip + along[..., None] * down + out[..., None] * forward
-    return knee, hip + length[..., None] * down
+    along = reach / wanted[..., None]
+    length = _soft_limit(np.maximum(wanted, 0.3 * upper), upper + lower)
+    share = (upper**2 - lower**2 + length**2) / (2 * length)
+    out = np.sqrt(np.maximum(upper**2 - share**2, 0.0))
+    side = pole - (pole * along).sum(axis=-1, keepdims=True) * along
+    side /= np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-9)
+    middle = start + share[..., None] * along + out[..., None] * side
+    return middle, start + length[..., None] * along
 
 
 def joints(body: Body, pose: Pose) -> Floats:
@@ -146,7 +159,7 @@ def joints(body: Body, pose: Pose) -> Floats:
     core, sides = pose.core, pose.sides
     place = np.empty((*pose.root.shape[:2], JOINTS, 3))
     offset = body.offsets[:, None]
-    pelvis = pelvis_frame(core)
+    pelvis = pelvis_frame(core) if pose.base is None else pose.base @ pelvis_frame(core)
     place[:, :, 0] = pose.root
     third = euler_xzy(-core[..., EXTENSION] / 3, core[..., BENDING] / 3, core[..., TWIST] / 3)
     frame, joint = pelvis, 0
@@ -158,6 +171,8 @@ def joints(body: Body, pose: Pose) -> Floats:
     neck = frame @ euler_xzy(core[..., NECK], zero, core[..., NECK_ROTATION])
     place[:, :, 15] = place[:, :, 12] + apply(neck, offset[:, :, 15])
     _place_arms(place, offset, frame, sides)
+    if pose.wrist is not None and pose.grip is not None:
+        _place_hands(place, offset, frame, pose.wrist, pose.grip)
     _place_legs(place, body, pelvis, pose)
     return place
 
@@ -178,8 +193,24 @@ def _place_arms(place: Floats, offset: Floats, chest: Floats, sides: Floats) -> 
     place[:, :, 20:22] = place[:, :, 18:20] + apply(lower, offset[:, :, 20:22])
 
 
+def _place_hands(place: Floats, offset: Floats, chest: Floats, wrist: Floats, grip: Floats) -> None:
+    """Move the hands from where the angles put them towards `wrist`; elbows point down, out and back."""
+    shoulder, elbow, hand = place[:, :, 16:18], place[:, :, 18:20], place[:, :, 20:22]
+    hold = grip[..., None]
+    goal = hand + hold * (wrist - hand)
+    rest = np.stack([0.35 * OUTWARD, np.full(2, -1.0), np.full(2, -0.55)], axis=-1)
+    pole = apply(chest[:, :, None], rest)
+    bent = elbow - shoulder
+    axis = (goal - shoulder) / np.maximum(np.linalg.norm(goal - shoulder, axis=-1, keepdims=True), 1e-6)
+    bent = bent - (bent * axis).sum(axis=-1, keepdims=True) * axis
+    bent /= np.maximum(np.linalg.norm(bent, axis=-1, keepdims=True), 1e-6)
+    lengths = (-offset[:, :, 18:20, 1], -offset[:, :, 20:22, 1])
+    place[:, :, 18:20], place[:, :, 20:22] = two_bone(shoulder, goal, lengths, bent + hold * (pole - bent))
+
+
 def _place_legs(place: Floats, body: Body, pelvis: Floats, pose: Pose) -> None:
     hip = pose.root[:, :, None] + apply(pelvis[:, :, None], body.offsets[:, None, 1:3])
-    knee, ankle = two_bone(hip, pose.ankle, pose.hinge, body)
+    lengths = (body.thigh[:, None, None], body.shank[:, None, None])
+    knee, ankle = two_bone(hip, pose.ankle, lengths, np.cross(pose.ankle - hip, pose.hinge))
     place[:, :, 1:3], place[:, :, 4:6], place[:, :, 7:9] = hip, knee, ankle
     place[:, :, 10:12] = ankle + apply(pose.foot, body.toe[:, None, None])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from common.motion.anthropometry import Floats
@@ -19,10 +21,14 @@ class Plan:
     """A standing person over `[B, T]`, arms hanging, feet on their footprints, knees all but straight.
 
     Actions add to `core`, `sides`, `root`; `pitch` (rad, below 0 raises the heel), `lift` (m, of the
-    ball), `knees_out` and `toe_out` (rad) shape the feet and knees, `[B, T, 2]` or `[B, T]`.
+    ball), `knees_out` and `toe_out` (rad) shape the feet and knees, `[B, T, 2]` or `[B, T]`; `steps`
+    (m, `[B, T, 2, 3]`) moves the footprints, `wrist` and `grip` lead the hands (`forward.Pose`).
+    `ahead` `[B]` metres is how far the left foot stands before the right one.
     """
 
-    def __init__(self, motions: Motions, time: Floats, half_width: Floats) -> None:
+    def __init__(
+        self, motions: Motions, time: Floats, half_width: Floats, ahead: Floats | float = 0.0
+    ) -> None:
         self.motions, self.body, self.time = motions, motions.body, time
         core, sides = posture(motions)
         people, frames = len(core), len(time)
@@ -34,14 +40,24 @@ class Plan:
         self.footprint[..., 1] = ankle_height
         lag = 0.012 * motions.trait("stagger")
         self.footprint[..., 2] = -0.02 * motions.stature[:, None] + lag * OUTWARD
+        self.footprint[..., 2] += np.broadcast_to(ahead, people)[:, None] / 2 * OUTWARD
         hip = self.body.offsets[:, 1, 0]
         spread = half_width - hip
-        straight = (0.9955 * self.body.leg) ** 2 - spread**2 - self.footprint[..., 2].max(axis=1) ** 2
+        far = (
+            np.abs(self.footprint[..., 2]).max(axis=1)
+            if np.any(ahead)
+            else self.footprint[..., 2].max(axis=1)
+        )
+        straight = (0.9955 * self.body.leg) ** 2 - spread**2 - far**2
         self.standing = ankle_height + np.sqrt(straight)[:, None]
         self.root = np.zeros((people, frames, 3))
         self.root[..., 1] = self.standing
         self.pitch = np.zeros((people, frames, 2))
         self.lift = np.zeros((people, frames, 2))
+        self.steps = np.zeros((people, frames, 2, 3))
+        self.knee_yaw = np.zeros((people, frames, 2))
+        self.wrist: Floats | None = None
+        self.grip: Floats | None = None
         self.knees_out = np.broadcast_to(motions.toe_out[:, None] * 0.7, (people, frames)).copy()
         self.toe_out = np.broadcast_to(motions.toe_out[:, None, None], self.pitch.shape).copy()
         self._sway()
@@ -60,21 +76,34 @@ class Plan:
         self.core[..., EXTENSION] -= 0.4 * angle
         self.core[..., NECK] -= 0.6 * angle
 
-    def pose(self) -> Pose:
+    def hands(self) -> tuple[Floats, Floats]:
+        """`wrist` and `grip`, to be filled in; no hand is led yet."""
+        self.wrist, self.grip = np.zeros((*self.pitch.shape, 3)), np.zeros(self.pitch.shape)
+        return self.wrist, self.grip
+
+    def pose(self, **facts: Floats) -> Pose:
         """Feet about their balls: `pitch` below 0 raises the heel, `lift` raises the ball."""
         foot = foot_frame(self.pitch, self.toe_out)
         level = foot_frame(np.zeros_like(self.pitch), self.toe_out)
         toe = self.body.toe[:, None, None]
-        ball = self.footprint[:, None] + apply(level, toe)
+        ball = self.footprint[:, None] + self.steps + apply(level, toe)
         ball[..., 1] += self.lift
-        out = self.knees_out[..., None] * -OUTWARD
+        out = self.knees_out[..., None] * -OUTWARD - self.knee_yaw
         hinge = np.stack([np.cos(out), np.zeros_like(out), np.sin(out)], axis=-1)
         turn = self.core[..., PELVIS_ROTATION, None]
-        hinge = _turned(hinge, turn)
-        return Pose(self.root, self.core, self.sides, ball - apply(foot, toe), foot, hinge)
+        hinge = turned(hinge, turn)
+        ankle = ball - apply(foot, toe)
+        return Pose(
+            self.root, self.core, self.sides, ankle, foot, hinge, None, self.wrist, self.grip, _flat(facts)
+        )
 
 
-def _turned(vector: Floats, yaw: Floats) -> Floats:
+def _flat(facts: Mapping[str, Floats]) -> dict[str, Floats]:
+    return {name: np.reshape(value, -1) for name, value in facts.items()}
+
+
+def turned(vector: Floats, yaw: Floats) -> Floats:
+    """`vector` `[..., 3]` turned by `yaw` `[...]` radians about the vertical, left positive."""
     cos, sin = np.cos(yaw), np.sin(yaw)
     x, z = vector[..., 0], vector[..., 2]
     return np.stack([cos * x + sin * z, vector[..., 1], -sin * x + cos * z], axis=-1)

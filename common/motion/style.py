@@ -32,6 +32,10 @@ _SHAPES: Final[dict[str, int]] = {
     "jump_depth": 1, "jump_height": 1, "jump_arms": 1, "jump_landing": 1, "jump_lean": 1,
     "wave_abduction": 1, "wave_elbow": 1, "wave_swing": 1, "wave_rate": 1, "wave_turn": 1,
     "kick_hip": 1, "kick_back": 1, "kick_knee": 1, "kick_time": 1, "kick_arm": 1,
+    "sit_time": 1, "sit_lean": 1, "sit_back": 1, "sit_feet": 1, "sit_knees": 1, "sit_hands": 1,
+    "turn_time": 1, "turn_angle": 1, "turn_lead": 1,
+    "punch_time": 1, "punch_crouch": 1, "punch_lean": 1, "punch_height": 1, "punch_guard": 1,
+    "reach_far": 1, "reach_twist": 1, "pick_knees": 1, "pick_twist": 1, "pick_far": 1,
 }  # fmt: skip
 _ENDS = np.cumsum(list(_SHAPES.values()))
 _SLICES: Final = {
@@ -39,6 +43,10 @@ _SLICES: Final = {
 }
 STYLE_AXES: Final = int(_ENDS[-1])
 """How many standard-normal numbers describe a style."""
+STYLE_NAMES: Final[tuple[str, ...]] = tuple(
+    name if size == 1 else f"{name}_{number + 1}" for name, size in _SHAPES.items() for number in range(size)
+)
+"""A name for each of them."""
 
 # Degrees, in the order of CHANNELS: the sides' angles, then those of the axis of the body.
 _OFFSET_SD: Final[Floats] = np.deg2rad(
@@ -59,7 +67,7 @@ class Motions:
     `style` `[B, STYLE_AXES]` in standard deviations, clip variation included; `preferred` `[B, 2]`
     walking and running speed m/s; `walk_ratio` `[B]` m/(steps/min); `girth` `[B]` extra arm
     abduction in radians; `left` `[B]` whether the left hand or foot acts; `chance` `[B, N]`
-    uniform draws of the clip.
+    uniform draws of the clip; `turning` the share of walks and runs along a curve.
     """
 
     body: Body
@@ -70,6 +78,7 @@ class Motions:
     girth: Floats
     left: NDArray[np.bool_]
     chance: Floats
+    turning: float = 0.0
 
     def trait(self, name: str) -> Floats:
         """One trait, `[B, 1]` or `[B, size]`: ready to broadcast over frames."""

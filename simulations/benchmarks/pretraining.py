@@ -19,11 +19,13 @@ from common.storage import exclusive
 from server.budget import percent
 from server.checkpoint import Checkpoint
 from simulations.config import Simulation, read_config
+from simulations.corpus import Corpus
 from simulations.engine import run_inprocess
 from simulations.parameters import Parameters, parameters_of
 from simulations.people import Remembered
-from simulations.prepare import LOCK, Corpus, open_people, prepare, public_corpus
+from simulations.prepare import LOCK, open_people, prepare
 from simulations.pretrain import Request, pretrain
+from simulations.public_corpus import public_corpus
 from simulations.run import measure
 
 RESULTS: Final = Path(__file__).parent / "results" / "pretraining.md"

@@ -17,6 +17,7 @@ from common.motion.features import to_features
 from common.motion.recording import Modality
 from common.vector import Layout
 from server.generate import draw
+from simulations.corpus import Corpus
 from simulations.evaluation.classifier import Classifier
 from simulations.evaluation.evaluator import Evaluator
 from simulations.evaluation.movement import (
@@ -26,7 +27,6 @@ from simulations.evaluation.movement import (
     skate_ratio,
     spectral_distance,
 )
-from simulations.prepare import Corpus
 from simulations.public_training import SeededRandom
 
 FEWEST: Final = 100

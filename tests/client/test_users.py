@@ -11,7 +11,8 @@ from torch import Tensor
 
 from client.datasets import DataSet
 from client.exactness import unmoved
-from client.users import Share, Users, position
+from client.position import position
+from client.users import Share, Users
 from common.generator.sensor_codec import SensorCodec
 from common.motion.recording import Recording
 from common.motion.sensors import SENSOR

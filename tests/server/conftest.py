@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from simulations.config import Simulation
-from simulations.prepare import open_people, prepare, public_corpus
+from simulations.prepare import open_people, prepare
+from simulations.public_corpus import public_corpus
 
 ROUNDS = 3
 

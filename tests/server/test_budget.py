@@ -11,7 +11,7 @@ from common.accounting import LARGEST_EPSILON, epsilon
 from common.errors import InputError
 from common.generator.denoisers.mlp import ResidualMLP
 from common.methods.dp_sgd import DPSGD
-from common.motion.population import ACTIONS
+from common.motion.population import BASIC_ACTIONS
 from common.query import PrivacyEvent
 from common.vector import Layout
 from server.budget import MODEL, Question, answer, small_group
@@ -52,7 +52,9 @@ def test_the_advice_is_honest_about_few_people() -> None:
 
 def test_the_model_that_plan_speaks_of_is_the_demos() -> None:
     config = read_config("demo", {})
-    denoiser = ResidualMLP(channels=config.latent, labels=len(ACTIONS), width=DPSGD.width, depth=DPSGD.depth)
+    denoiser = ResidualMLP(
+        channels=config.latent, labels=len(BASIC_ACTIONS), width=DPSGD.width, depth=DPSGD.depth
+    )
     assert config.options == {} and Layout.of(denoiser.init(0)).dimension == MODEL
 
 

@@ -9,8 +9,8 @@ import torch
 
 from client.site import BudgetTable, SiteFile
 from common.query import Plan
+from simulations.corpus import Corpus
 from simulations.notes import notes
-from simulations.prepare import Corpus
 from tests.small_site import make_plan
 
 SKELETON = {"modality": {"kind": "skeleton"}}

@@ -15,14 +15,9 @@ from common.generator.codec import Codec
 from common.generator.motion_codec import fit_motion_codec
 from server.checkpoint import Checkpoint
 from simulations.config import Simulation
-from simulations.prepare import (
-    Corpus,
-    declared_units,
-    make_plan,
-    open_people,
-    prepare,
-    public_corpus,
-)
+from simulations.corpus import Corpus
+from simulations.prepare import declared_units, make_plan, open_people, prepare
+from simulations.public_corpus import public_corpus
 from simulations.toml import to_toml
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.motion.population import ACTIONS, PRIVATE, PUBLIC, synthesise
+from common.motion.population import BASIC_ACTIONS, PRIVATE, PUBLIC, synthesise
 from common.motion.recording import SKELETON
 from common.motion.sensors import SENSOR
+from simulations.corpus import Corpus, corpus
 from simulations.evaluation.classifier import Classifier
 from simulations.evaluation.movement import (
     bone_deviation,
@@ -18,11 +19,10 @@ from simulations.evaluation.movement import (
     spectral_distance,
 )
 from simulations.evaluation.quality import Reference, Yardstick
-from simulations.prepare import Corpus, corpus
 
 
 def _people(first: int, count: int) -> Corpus:
-    return corpus(synthesise(PRIVATE, 0, range(first, first + count), motions=4), SKELETON, ACTIONS)
+    return corpus(synthesise(PRIVATE, 0, range(first, first + count), motions=4), SKELETON, BASIC_ACTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def reference() -> Reference:
 
 @pytest.fixture(scope="module")
 def yardstick(reference: Reference) -> Yardstick:
-    public = corpus(synthesise(PUBLIC, 1, range(60), motions=4), SKELETON, ACTIONS)
-    return Yardstick.of(reference, public, SKELETON, len(ACTIONS))
+    public = corpus(synthesise(PUBLIC, 1, range(60), motions=4), SKELETON, BASIC_ACTIONS)
+    return Yardstick.of(reference, public, SKELETON, len(BASIC_ACTIONS))
 
 
 def test_real_people_measure_well_and_each_fault_shows_in_its_figure(
@@ -69,10 +69,10 @@ def test_the_classifier_knows_actions_and_does_not_know_false_labels(
 ) -> None:
     known = yardstick.accuracy(reference.held_out)
     assert known is not None and known > 0.9
-    wrong = Corpus(reference.held_out.windows, (reference.held_out.labels + 1) % len(ACTIONS))
+    wrong = Corpus(reference.held_out.windows, (reference.held_out.labels + 1) % len(BASIC_ACTIONS))
     mistaken = yardstick.accuracy(wrong)
     assert mistaken is not None and mistaken < 0.1
-    nameless = Corpus(wrong.windows, torch.full_like(wrong.labels, len(ACTIONS)))
+    nameless = Corpus(wrong.windows, torch.full_like(wrong.labels, len(BASIC_ACTIONS)))
     assert yardstick.accuracy(nameless) is None
 
 

@@ -6,7 +6,7 @@ import pytest
 from torch import Tensor
 
 from common.generator.motion_codec import MotionCodec, fit_motion_codec
-from common.motion.population import ACTIONS, PUBLIC
+from common.motion.population import BASIC_ACTIONS, PUBLIC
 from tests.common.people import crowd
 
 
@@ -18,4 +18,4 @@ def public() -> tuple[Tensor, Tensor]:
 @pytest.fixture(scope="package")
 def codec(public: tuple[Tensor, Tensor]) -> MotionCodec:
     """Knows one label, `climb`, of which there is no public motion."""
-    return fit_motion_codec(*public, [*ACTIONS, "climb"], 20)
+    return fit_motion_codec(*public, [*BASIC_ACTIONS, "climb"], 20)

@@ -19,12 +19,12 @@ from common.generator.codecs import PublicMotions, fit_codec, load_codec
 from common.generator.identity_codec import IdentityCodec
 from common.generator.scale import Scale
 from common.motion.features import from_features, to_features
-from common.motion.population import ACTIONS
+from common.motion.population import BASIC_ACTIONS
 from common.motion.recording import SKELETON, Modality
 from common.motion.sensors import SENSOR
 from simulations.codec import read_vae
 
-LABELS = (*ACTIONS, "climb")
+LABELS = (*BASIC_ACTIONS, "climb")
 ORIGIN = "a crowd of procedural people"
 KINDS = ("structured", "pca", "identity", "vae", "sensor", "sensor pca", "sensor identity")
 Case = tuple[Codec, Tensor, Tensor]

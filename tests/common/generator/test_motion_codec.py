@@ -18,7 +18,7 @@ from common.generator.fourier import Fourier
 from common.generator.handed import Handed, mirror, sidedness
 from common.generator.motion_codec import MotionCodec, fit_motion_codec
 from common.motion.features import from_features, to_features
-from common.motion.population import ACTIONS, PUBLIC
+from common.motion.population import BASIC_ACTIONS, PUBLIC
 from tests.common.people import crowd
 
 People = tuple[Tensor, Tensor]
@@ -62,7 +62,7 @@ def test_latents_stay_within_the_public_bound(codec: MotionCodec, others: People
 
 def test_one_off_actions_come_back(codec: MotionCodec, others: People) -> None:
     windows, labels = others
-    rows = labels == ACTIONS.index("squat")
+    rows = labels == BASIC_ACTIONS.index("squat")
     back = codec.decode(codec.encode(windows[rows], labels[rows]), labels[rows], _random())
     expected = from_features(to_features(windows[rows]))
     assert back.shape == expected.shape
@@ -71,7 +71,7 @@ def test_one_off_actions_come_back(codec: MotionCodec, others: People) -> None:
 
 def test_gait_comes_back_at_another_phase(codec: MotionCodec, others: People) -> None:
     windows, labels = others
-    rows = labels == ACTIONS.index("walk")
+    rows = labels == BASIC_ACTIONS.index("walk")
     back = codec.decode(codec.encode(windows[rows], labels[rows]), labels[rows], _random())
     expected = from_features(to_features(windows[rows]))
     travel = (back[:, -1, 0] - back[:, 0, 0]).norm(dim=-1) - (expected[:, -1, 0] - expected[:, 0, 0]).norm(
@@ -82,7 +82,7 @@ def test_gait_comes_back_at_another_phase(codec: MotionCodec, others: People) ->
 
 
 def test_each_action_gets_a_transform_that_suits_it(codec: MotionCodec) -> None:
-    kinds = {name: codec.entries[codec.of[i]].kinds for i, name in enumerate(ACTIONS)}
+    kinds = {name: codec.entries[codec.of[i]].kinds for i, name in enumerate(BASIC_ACTIONS)}
     assert kinds["walk"] == kinds["run"] == (Fourier.kind,)
     assert kinds["squat"] == kinds["jump"] == (Event.kind,)
     assert kinds["wave"] == kinds["kick"] == (Handed.kind,)
@@ -94,7 +94,7 @@ def test_motions_of_all_actions_choose_one_by_one(codec: MotionCodec, others: Pe
     assert isinstance(pooled, Choice)
     assert pooled.kinds == (Fourier.kind, Event.kind)
     sides = pooled.encode(to_features(others[0]))[:, 0] > 0
-    walks, squats = (others[1] == ACTIONS.index(name) for name in ("walk", "squat"))
+    walks, squats = (others[1] == BASIC_ACTIONS.index(name) for name in ("walk", "squat"))
     assert sides[walks].float().mean() > 0.9
     assert sides[squats].float().mean() < 0.1
 
@@ -157,9 +157,9 @@ def test_fit_depends_on_the_public_corpus_alone_and_is_repeatable(public: People
 
 def test_too_small_a_corpus_is_refused(public: People) -> None:
     with pytest.raises(InputError, match="holds 10 motions"):
-        fit_motion_codec(public[0][:10], public[1][:10], ACTIONS, 8)
+        fit_motion_codec(public[0][:10], public[1][:10], BASIC_ACTIONS, 8)
     with pytest.raises(InputError, match="latent=1"):
-        fit_motion_codec(*public, ACTIONS, 1)
+        fit_motion_codec(*public, BASIC_ACTIONS, 1)
 
 
 def test_unknown_codec_is_refused() -> None:
@@ -177,7 +177,7 @@ def test_phase_is_taken_out_of_gait(public: People) -> None:
 
 
 def test_mirror_is_its_own_inverse_and_changes_the_side(public: People) -> None:
-    kicks = to_features(public[0][public[1] == ACTIONS.index("kick")])
+    kicks = to_features(public[0][public[1] == BASIC_ACTIONS.index("kick")])
     assert torch.equal(mirror(mirror(kicks)), kicks)
     assert torch.allclose(sidedness(mirror(kicks)), -sidedness(kicks), atol=1e-5)
 
@@ -190,7 +190,7 @@ def test_mirrored_features_are_those_of_the_mirrored_person(public: People) -> N
 
 
 def test_left_handers_stay_left_handed(public: People) -> None:
-    kicks = to_features(public[0][public[1] == ACTIONS.index("kick")])[:6]
+    kicks = to_features(public[0][public[1] == BASIC_ACTIONS.index("kick")])[:6]
     transform = Handed(Event(60, path=24, pace=20, idle=0.25))
     for features, sign in ((kicks, 1.0), (mirror(kicks), -1.0)):
         back = transform.inverse(transform.forward(features), _random())
