@@ -71,6 +71,10 @@ def generate(
     count: Annotated[int, typer.Option(help="How many motions.")],
     out: Annotated[Path, typer.Option(help="A new folder to write to.")],
     label: Annotated[str | None, typer.Option(help="One of the run's labels; default: any.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help='What the person does, such as "a person jogs"; for runs that learnt from text.'),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same motions.")] = 0,
     format: Annotated[
         str | None, typer.Option(help="bvh, npy or html; for sensors csv, npy or html.")
@@ -92,12 +96,15 @@ def generate(
     modality = model.generator.codec.modality
     chosen = check_format(format, modality)
     check_new(out)
-    samples = model.draw(count, label, seed)
-    paths = write(samples, chosen, out, f"fedmotion: {count} generated motions")
+    samples = model.draw(count, label, seed, text=text)
+    title = f"{count} generated motions" if samples.prompt is None else f"{count} x {samples.prompt}"
+    paths = write(samples, chosen, out, f"fedmotion: {title}")
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)
     if as_json:
         told = {"format": chosen, "guarantee": model.guarantee, "labels": list(samples.labels)}
+        if samples.prompt is not None:
+            told["text"] = samples.prompt
         print(json.dumps({**told, "files": [str(path) for path in paths]}))
         return
     print(f"{len(paths)} files in {out}" if len(paths) > 1 else paths[0])

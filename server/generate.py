@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from common.errors import InputError
 from common.generator.generator import Generator
+from common.generator.text import TextEncoder, printable
 from common.motion.export import FORMATS, write_motions
 from common.motion.kinematics import project_bones
 from common.motion.recording import Modality
@@ -27,6 +29,9 @@ PAGE: Final = "index.html"
 PAGE_MOTIONS: Final = 24
 NOTICE: Final = "NO_PRIVACY_GUARANTEE.txt"
 """Beside motions that nothing protects: their own formats have no place for a word about it."""
+PROMPT: Final = "prompt.txt"
+"""Beside motions that a sentence asked for: what it was."""
+_NAME_LENGTH: Final = 48
 _AT_ONCE: Final = 32  # motions whose bones are made constant together: more of them leave the cache
 
 
@@ -34,22 +39,28 @@ _AT_ONCE: Final = 32  # motions whose bones are made constant together: more of 
 class Samples:
     """Generated motions: `motions[i]` is `[frames, 22, 3]` metres or `[frames, channels]`; float32.
 
-    `warning` (`Plan.warning`) goes wherever they are written or shown.
+    `warning` (`Plan.warning`) goes wherever they are written or shown; so does `prompt`, the
+    sentence that asked for them.
     """
 
     modality: Modality
     motions: Sequence[NDArray[np.float32]]
     labels: Sequence[str]
     warning: str | None
+    prompt: str | None = None
 
     def names(self) -> list[str]:
         """File names without suffix, in order."""
+        if self.prompt is not None:
+            words = re.sub(r"[^a-z0-9]+", "-", self.prompt.lower())[:_NAME_LENGTH].strip("-") or "text"
+            return [f"{number:04d}_{words}" for number in range(len(self.motions))]
         plain = [re.sub(r"[^A-Za-z0-9._-]+", "-", label) for label in self.labels]
         return [f"{number:04d}_{label}" for number, label in enumerate(plain)]
 
     def shown(self, group: str) -> list[Clip] | list[Window]:
         """The first motions as a page shows them."""
-        items = list(zip(self.labels, self.motions, strict=True))[:PAGE_MOTIONS]
+        titles = self.labels if self.prompt is None else [self.prompt] * len(self.motions)
+        items = list(zip(titles, self.motions, strict=True))[:PAGE_MOTIONS]
         if self.modality.kind == "skeleton":
             return [Clip(label, group, motion) for label, motion in items]
         return [Window(label, group, motion, self.modality.channels) for label, motion in items]
@@ -59,12 +70,14 @@ class Samples:
 class Model:
     """A trained generator, as `fedmotion.load` returns it.
 
-    `guarantee` and `warning` say what its run promises, as `run.json` does.
+    `guarantee` and `warning` say what its run promises, as `run.json` does; `text` is the encoder of
+    a run that learnt from sentences.
     """
 
     generator: Generator
     guarantee: str
     warning: str | None
+    text: TextEncoder | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -82,18 +95,36 @@ class Model:
         modality = self.generator.codec.modality
         return JOINT_NAMES if modality.kind == "skeleton" else modality.channels
 
-    def sample(self, n: int, label: str | None = None, seed: int = 0) -> NDArray[np.float32]:
+    def sample(
+        self, n: int, label: str | None = None, seed: int = 0, *, text: str | None = None
+    ) -> NDArray[np.float32]:
         """Draw `n` motions: joints `[n, 60, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
 
         Joints are Y up. `label` is one of `labels`; None draws labels too, in their public
-        shares. The same arguments give the same motions. Raises InputError for an unknown
-        label or `n` below 1.
+        shares. `text` is a sentence such as "a person jogs in a circle"; without a label, it takes
+        the one whose public sentence is nearest. The same arguments give the same motions. Raises
+        InputError for an unknown label, for a text that says nothing known or that the run did not
+        learn to read, and for `n` below 1.
         """
-        return np.stack(self.draw(n, label, seed).motions)
+        return np.stack(self.draw(n, label, seed, text=text).motions)
 
-    def draw(self, n: int, label: str | None = None, seed: int = 0) -> Samples:
+    def draw(self, n: int, label: str | None = None, seed: int = 0, *, text: str | None = None) -> Samples:
         """What `sample` draws, with the label of each motion."""
-        return draw(self.generator, n, label, seed, self.warning)
+        if text is None:
+            return draw(self.generator, n, label, seed, self.warning)
+        vector = self._encoder().prompt(text)
+        named = self.generator.nearest_label(vector) if label is None else label
+        samples = draw(self.generator, n, named, seed, self.warning, vector)
+        return replace(samples, prompt=printable(text))
+
+    def _encoder(self) -> TextEncoder:
+        """The run's encoder; InputError that says the way out where it has none."""
+        if self.text is None:
+            known = f"give a label ({', '.join(self.labels)})" if self.labels else "leave the text out"
+            raise InputError(
+                f"this run learnt from no text: {known}, or train with --text-encoder template or minilm"
+            )
+        return self.text
 
 
 def load(run: str | Path, signer: str | None = None) -> Model:
@@ -106,14 +137,20 @@ def load(run: str | Path, signer: str | None = None) -> Model:
     if signer is None and (folder / RUN).exists():
         signer = read_json(folder / RUN).get("signer")
     checkpoint = Checkpoint.load(folder, signer)
-    return Model(checkpoint.generator(), checkpoint.plan.guarantee, checkpoint.plan.warning)
+    plan, assets = checkpoint.plan, checkpoint.loaded_assets()
+    return Model(checkpoint.generator(), plan.guarantee, plan.warning, assets.text)
 
 
 def draw(
-    generator: Generator, count: int, label: str | None, seed: int, warning: str | None = None
+    generator: Generator,
+    count: int,
+    label: str | None,
+    seed: int,
+    warning: str | None = None,
+    text: Tensor | None = None,
 ) -> Samples:
     """Draw `count` motions; skeletons get constant bone lengths (post-processing)."""
-    drawn, labels = generator.sample(count, label, seed, stochastic=True)
+    drawn, labels = generator.sample(count, label, seed, stochastic=True, text=text)
     motions = drawn.numpy().astype(np.float32)
     modality = generator.codec.modality
     if modality.kind == "skeleton":
@@ -128,6 +165,8 @@ def write(samples: Samples, format: str, out: Path, title: str) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         if format == "html":
             return [write_page(samples, out, title)]
+        if samples.prompt is not None:
+            (out / PROMPT).write_text(f"{samples.prompt}\n", encoding="utf-8")
         if samples.warning is not None:
             (out / NOTICE).write_text(f"{samples.warning}\n", encoding="utf-8")
         return write_motions(samples.motions, out, format, samples.names(), samples.modality)

@@ -60,6 +60,10 @@ def simulate(
     method: Annotated[
         str | None, typer.Option(help="How the generator is trained: dp_sgd, the only one yet.")
     ] = None,
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(help="Learn from captions: none, template, or minilm (extra text); docs/text.md."),
+    ] = None,
     trust: Annotated[
         str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")
     ] = None,
@@ -113,8 +117,8 @@ def simulate(
     given: dict[str, Any] = {
         "data": data, "public": public, "people": people, "sites": sites, "rounds": rounds,
         "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
-        "sites_per_person": sites_per_person, "method": method, "trust": trust, "unit": unit,
-        "engine": engine, "holdout": holdout, "site_column": site_column,
+        "sites_per_person": sites_per_person, "method": method, "text_encoder": text_encoder,
+        "trust": trust, "unit": unit, "engine": engine, "holdout": holdout, "site_column": site_column,
         "person_pattern": person_pattern, "manifest": manifest and str(manifest), "device": device,
         "clipping": clipping, "skip_bad": skip_bad or None, "seed": seed, "test_mode": test_mode or None,
     }  # fmt: skip

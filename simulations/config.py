@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from client.speed import Engine, Precision
 from common.accounting import LARGEST_EPSILON
 from common.errors import InputError
+from common.generator.text import SIZES
 from common.query import MOST_SITES_PER_PERSON, Trust, Unit
 from common.validation import flag, one_line
 from simulations.preset import preset, presets
@@ -41,9 +42,9 @@ class Simulation(BaseModel):
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
     the run's. `sites_per_person`: the declared bound on how many sites hold one person; every epsilon
     is that person's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
-    the method. `clipping` is the engine of per-person gradients; `loss_curve` adds the loss to
-    what is clipped, noised and charged, and so to `metrics.jsonl`. `test_mode` seeds sampling
-    and noise and carries no guarantee.
+    the method. `text_encoder` turns captions into conditions of `text_size` numbers. `clipping` is the
+    engine of per-person gradients; `loss_curve` adds the loss to what is clipped, noised and charged,
+    and so to `metrics.jsonl`. `test_mode` seeds sampling and noise and carries no guarantee.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -66,6 +67,8 @@ class Simulation(BaseModel):
     method: str = "dp_sgd"
     options: dict[str, int | float] = {}
     latent: int = Field(default=32, ge=2, le=512)
+    text_encoder: Literal["none", "template", "minilm"] = "none"
+    text_size: int = Field(default=32, ge=SIZES[0], le=SIZES[1])
     trust: Trust = "local"
     unit: Unit = "user"
     engine: Literal["inprocess", "flower"] = "inprocess"

@@ -18,8 +18,12 @@ from common.accounting import calibrate, epsilon
 from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.codec import Codec
+from common.generator.condition import Condition
+from common.generator.embeddings import Embeddings, spoken
 from common.generator.motion_codec import fit_motion_codec
 from common.generator.sensor_codec import SensorCodec
+from common.generator.text import TextEncoder
+from common.generator.text_encoders import make_text
 from common.method import digest_arrays
 from common.methods import NAMES, build, options_of
 from common.motion.population import PUBLIC, synthesise
@@ -45,10 +49,21 @@ _PUBLIC_SEED = 1_000_003  # apart from any private population's seed
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Public motions as windows `[n, ...]` and indices into the declared labels (`len(labels)`: none)."""
+    """Public motions as windows `[n, ...]` and indices into the declared labels (`len(labels)`: none).
+
+    `text` are the embeddings of what is said of each window (None: the generator knows no text).
+    """
 
     windows: Tensor
     labels: Tensor
+    text: Embeddings | None = None
+
+    def condition(self, rows: Tensor, frames: int, random: torch.Generator) -> Condition:
+        """What the windows `rows` `[...]` show, at full length; `random` draws one of several sentences."""
+        condition = Condition.of(self.labels[rows], frames)
+        if self.text is None:
+            return condition
+        return condition._replace(text=self.text.drawn(rows, torch.rand(rows.shape, generator=random)))
 
 
 def data_options(config: Simulation) -> DataOptions:
@@ -97,20 +112,28 @@ def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
         if public.modality != data.modality:
             raise InputError(f"--public {config.public} and the data are of different modalities")
         recordings = public.recordings(public.people())
-    return corpus(recordings, data.modality, data.labels)
+    text = make_text(config.text_encoder, config.text_size, data.labels)
+    return corpus(recordings, data.modality, data.labels, text)
 
 
-def corpus(recordings: Iterator[Recording], modality: Modality, vocabulary: tuple[str, ...]) -> Corpus:
-    """All windows of `recordings`, with labels as indices into `vocabulary`."""
+def corpus(
+    recordings: Iterator[Recording],
+    modality: Modality,
+    vocabulary: tuple[str, ...],
+    text: TextEncoder | None = None,
+) -> Corpus:
+    """All windows of `recordings`, with labels as indices into `vocabulary`; `text` reads the captions."""
     known = {label: index for index, label in enumerate(vocabulary)}
-    cut, labels = [], []
+    cut, labels, said = [], [], []
     for recording in recordings:
         parts = windows(recording.samples, modality)
         cut.append(parts)
         labels += [known.get(recording.label or "", len(vocabulary))] * len(parts)
+        said += [spoken(recording)] * len(parts)
+    embedded = None if text is None else Embeddings.of(said, text)
     if not cut:
-        return Corpus(torch.empty(0), torch.empty(0, dtype=torch.int64))
-    return Corpus(torch.from_numpy(np.concatenate(cut)), torch.tensor(labels, dtype=torch.int64))
+        return Corpus(torch.empty(0), torch.empty(0, dtype=torch.int64), embedded)
+    return Corpus(torch.from_numpy(np.concatenate(cut)), torch.tensor(labels, dtype=torch.int64), embedded)
 
 
 def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Path) -> Plan:
@@ -127,7 +150,8 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
             " it must be at most the number of sites"
         )
     units = declared_units(config, data)
-    assets = Assets(_codec(config, data, public))
+    text = make_text(config.text_encoder, config.text_size, data.labels)
+    assets = Assets(_codec(config, data, public), text=text)
     seed = str(config.seed) if config.test_mode else None
     key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY, seed)
     plan = replace(make_plan(config, assets, units), coordinator_key=public_name(key))
@@ -187,6 +211,7 @@ def make_plan(config: Simulation, assets: Assets, units: int) -> Plan:
         arrays_digest=digest_arrays(assets.arrays()),
         labels=assets.codec.labels,
         codec=assets.codec.description(),
+        text=assets.text_description(),
         loss_weight=_LOSS_SHARE * config.clip_norm if config.loss_curve else 0.0,
         sites_per_person=config.sites_per_person,
     )

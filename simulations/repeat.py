@@ -13,7 +13,7 @@ from simulations.toml import to_toml
 FILE_ONLY = frozenset(
     (
         "motions", "site", "steps_per_round", "sampling_rate", "clip_norm", "options", "latent",
-        "public_people", "labels", "sensor_device", "precision", "loss_curve",
+        "public_people", "labels", "sensor_device", "text_size", "precision", "loss_curve",
     )
 )  # fmt: skip
 """Keys without a flag: they are said in a TOML file."""

@@ -139,7 +139,10 @@ class DPSGD(GradientMethod):
 
     def generator(self, state: PublicState) -> Generator:
         codec = self.assets.codec
-        return Generator(codec, self.denoiser, under("ema/", state.arrays), codec.label_prior())
+        text = None if self.assets.text is None else self.assets.text.labels
+        return Generator(
+            codec, self.denoiser, under("ema/", state.arrays), codec.label_prior(), label_text=text
+        )
 
 
 def _state(*groups: Mapping[str, Tensor]) -> dict[str, Tensor]:

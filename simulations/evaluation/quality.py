@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.generator.condition import Condition
 from common.generator.generator import Generator
 from common.method import GradientMethod, UserBatch
 from common.motion.recording import Modality
@@ -53,7 +52,7 @@ def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator
     layout = Layout.of(method.parameters(state))
     for _ in range(rounds):
         rows = torch.randint(len(latents), (min(_BATCH, len(latents)), 1), generator=random)
-        condition = Condition.of(corpus.labels[rows], generator.codec.frames)
+        condition = corpus.condition(rows, generator.codec.frames, random)
         users = UserBatch(latents[rows], condition, torch.ones_like(rows, dtype=torch.bool))
         parameters = {n: v.clone().requires_grad_() for n, v in method.parameters(state).items()}
         loss = method.loss(parameters, method.examples(users, _SeededRandom(len(rows), random))).mean()
