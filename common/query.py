@@ -111,8 +111,8 @@ class Plan:
     travel with the plan; `labels` is the declared vocabulary. `coordinator_key` is the public
     key, in hexadecimal, in which the coordinator countersigns ledger heads (empty: it does not).
     `loss_weight` above 0 adds the weighted loss as a last coordinate, which is clipped, noised
-    and charged with the gradient. The ranges keep every number well inside what a double and the accountant can hold, so that a
-    hostile plan fails here and nowhere later.
+    and charged with the gradient. The ranges keep every number well inside what a double and the
+    accountant can hold, so that a hostile plan fails here and nowhere later.
     """
 
     run_id: str

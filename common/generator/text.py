@@ -127,6 +127,8 @@ def bounded(vector: Tensor) -> Tensor:
     The float32 norm never exceeds 1, however it is summed.
     """
     exact = vector.to(torch.float64)
+    if exact.shape[-1] == 0:
+        return exact.to(torch.float32)
     largest = exact.abs().amax(dim=-1, keepdim=True)
     scaled = exact / torch.where(largest > 0, largest, 1.0)
     norm = scaled.norm(dim=-1, keepdim=True)

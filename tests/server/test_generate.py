@@ -92,6 +92,7 @@ def test_json_names_the_files(finished: Path, tmp_path: Path, capsys: pytest.Cap
         (("--count", 2, "--format", "csv"), ("csv", "bvh or npy or html")),
         (("--count", 2, "--format", "gltf"), ("gltf", "bvh")),
         (("--count", 2, "--seed", -1), ("--seed", "-1")),
+        (("--count", 2, "--text", "walks"), ("learnt from no text: give a label", "walk", "--text-encoder")),
     ],
 )  # fmt: skip
 def test_a_wrong_wish_is_one_line(
