@@ -1,7 +1,7 @@
 """fedmotion: one shared diffusion generator of human motion, trained over sites with differential privacy.
 
 import fedmotion
-motions = fedmotion.load("runs/demo").sample(8, label="walk")
+motions = fedmotion.load("runs/demo").sample(8, label="walk")  # of a run with text: text="a person jogs"
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ COMMANDS = {
 def load(run: str | Path, signer: str | None = None) -> Model:
     """The generator of a run folder: `.sample(n, label=...)`, `.labels`, `.columns`, `.rate`, `.guarantee`.
 
-    Warns where the run promises nothing. `signer` is the public key that must have signed it, by
+    One that learnt from text takes `.sample(n, text="a person jogs")` as well. Warns where the run
+    promises nothing. `signer` is the public key that must have signed it, by
     default the one that `run.json` names.
     """
     from server.generate import load as load_model

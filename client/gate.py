@@ -31,8 +31,8 @@ from client.withdrawal import Tombstones
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.generator.assets import Assets
 from common.generator.bounds import MOST_LATENT
-from common.generator.codec import Codec
 from common.generator.condition import Condition
+from common.generator.text import bounded
 from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
 from common.methods import build
 from common.noise import PersonRandom, Source
@@ -58,7 +58,7 @@ class _Open:
 
     plan: Plan
     method: GradientMethod
-    codec: Codec
+    assets: Assets
     chosen: Chosen
 
 
@@ -224,19 +224,19 @@ class LocalGate:
     def _loaded(self, opened: _Open) -> Users:
         if self._users is None:
             self._users = self._people()
-        if self._users.modality != opened.codec.modality:
+        if self._users.modality != opened.assets.codec.modality:
             raise Refusal(
-                RefusalCode.POLICY, f"the plan's motions are not this site's: {opened.codec.modality}"
+                RefusalCode.POLICY, f"the plan's motions are not this site's: {opened.assets.codec.modality}"
             )
         self._users.exclude(self._withdrawn)
-        self._users.encode(opened.codec, opened.plan.digest())
+        self._users.encode(opened.assets.codec, opened.plan.digest(), opened.assets.text)
         return self._users
 
 
 def _open(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> _Open:
     """Build what the plan names from the site's own code; raises Refusal(MALFORMED) if it does not fit."""
     try:
-        assets = Assets.from_arrays(arrays, plan.codec)
+        assets = Assets.from_arrays(arrays, plan.codec, plan.text)
         codec = assets.codec
         if codec.labels != plan.labels or not 1 <= codec.latent <= MOST_LATENT:
             raise ValueError("the codec has other labels, or no latent of a usable length")
@@ -248,10 +248,15 @@ def _open(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> _Open:
         raise Refusal(RefusalCode.POLICY, f"this gate does not compute {plan.method}")
     if dimension != plan.dimension:
         raise Refusal(RefusalCode.MALFORMED, "the plan's dimension is not the method's")
-    return _chosen(plan, method, codec, speed)
+    if assets.text is not None:
+        try:
+            assets.text.check()
+        except InputError as error:
+            raise Refusal(RefusalCode.UNAVAILABLE, str(error)) from None
+    return _chosen(plan, method, assets, speed)
 
 
-def _chosen(plan: Plan, method: GradientMethod, codec: Codec, speed: Speed) -> _Open:
+def _chosen(plan: Plan, method: GradientMethod, assets: Assets, speed: Speed) -> _Open:
     """The engine for `plan`, tried on public probes: made-up people and random parameters."""
     random = torch.Generator().manual_seed(0)
     parameters = {
@@ -263,9 +268,10 @@ def _chosen(plan: Plan, method: GradientMethod, codec: Codec, speed: Speed) -> _
     def probe(units: int) -> Examples:
         place = (units, method.motions)
         labels = torch.randint(len(plan.labels) + 1, place, generator=random)
+        text = bounded(torch.randn(*place, assets.text_size, generator=random))
         batch = UserBatch(
-            latents=torch.randn(*place, codec.latent, generator=random),
-            condition=Condition.of(labels, codec.frames),
+            latents=torch.randn(*place, assets.codec.latent, generator=random),
+            condition=Condition.of(labels, assets.codec.frames)._replace(text=text),
             mask=torch.ones(place, dtype=torch.bool),
         )
         return _placed(
@@ -276,7 +282,7 @@ def _chosen(plan: Plan, method: GradientMethod, codec: Codec, speed: Speed) -> _
         chosen = choose(step, _placed(parameters, speed.device), probe, speed)
     except InputError as error:
         raise Refusal(RefusalCode.UNAVAILABLE, str(error)) from None
-    return _Open(plan=plan, method=method, codec=codec, chosen=chosen)
+    return _Open(plan=plan, method=method, assets=assets, chosen=chosen)
 
 
 def _placed(tensors: Mapping[str, Tensor], device: str) -> dict[str, Tensor]:

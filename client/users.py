@@ -18,6 +18,8 @@ from client.position import position
 from client.withdrawal import Tombstones
 from common.generator.codec import Codec
 from common.generator.condition import Condition
+from common.generator.embeddings import Embeddings, spoken
+from common.generator.text import TextEncoder
 from common.method import UserBatch, UserRandom
 from common.motion.recording import Modality, Recording
 from common.motion.windows import lengths, windows
@@ -49,7 +51,8 @@ class Users:
     """Units (people or records) with their windows, and latents once encoded.
 
     `names[u]` identifies unit u for its own randomness, `persons[u]` whose unit it is (by
-    default the name); unit u owns the windows `starts[u]` to `starts[u + 1]`.
+    default the name); unit u owns the windows `starts[u]` to `starts[u + 1]`, and `captions[i]`
+    are the sentences that describe window i.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Users:
         modality: Modality,
         persons: Sequence[str] | None = None,
         lengths: Sequence[int] | None = None,
+        captions: Sequence[Sequence[str]] | None = None,
     ) -> None:
         self.names = tuple(names)
         self.persons = self.names if persons is None else tuple(persons)
@@ -72,12 +76,13 @@ class Users:
         self._labels = labels
         full = [modality.window] * len(labels)
         self._lengths = torch.tensor(full if lengths is None else [*lengths], dtype=torch.int64)
-        self._encoded: dict[str, tuple[Tensor, Condition]] = {}
+        self._captions = [()] * len(labels) if captions is None else captions
+        self._encoded: dict[str, tuple[Tensor, Condition, Embeddings]] = {}
 
     @classmethod
     def gather(cls, recordings: Iterable[Recording], data: DataSet, unit: Unit) -> Users:
         """Group windows by unit: a person, or a record (one motion; for sensors one window)."""
-        owned: dict[str, list[tuple[np.ndarray, str | None, int]]] = {}
+        owned: dict[str, list[tuple[np.ndarray, Recording, int]]] = {}
         persons: dict[str, str] = {}
         for recording in recordings:
             cut = windows(recording.samples, data.modality)
@@ -88,7 +93,7 @@ class Users:
                     part = str(number) if data.modality.kind == "sensor" else ""
                     record = recording.record or recording.name
                     name = "\0".join((recording.person, record, part))  # no two units share one
-                owned.setdefault(name, []).append((window, recording.label, length))
+                owned.setdefault(name, []).append((window, recording, length))
                 persons[name] = recording.person
         flat = [item for items in owned.values() for item in items]
         starts = np.cumsum([0, *(len(items) for items in owned.values())])
@@ -97,10 +102,11 @@ class Users:
             tuple(owned),
             starts.tolist(),
             raw,
-            [label for _, label, _ in flat],
+            [recording.label for _, recording, _ in flat],
             data.modality,
             [persons[name] for name in owned],
             [length for _, _, length in flat],
+            [spoken(recording) for _, recording, _ in flat],
         )
 
     def __len__(self) -> int:
@@ -117,8 +123,8 @@ class Users:
         """Those of the units `drawn` whose person has not withdrawn; nobody else's place or draw changes."""
         return [unit for unit in drawn if unit not in self._absent]
 
-    def encode(self, codec: Codec, key: str) -> None:
-        """Encode every window with the codec named `key`; repeats are free.
+    def encode(self, codec: Codec, key: str, text: TextEncoder | None = None) -> None:
+        """Encode every window, and every sentence once, for the plan named `key`; repeats are free.
 
         A latent depends on its own window alone, to the bit: chunks are of one label and
         one length, and a window that cannot be encoded becomes NaN, which makes its own
@@ -135,15 +141,15 @@ class Users:
             width = _width(codec, self._raw.shape[1:], label)
             for rows in torch.nonzero(labels == label)[:, 0].split(width):
                 latents[rows] = _encode(codec, self._raw[rows], label, width)
-        text = torch.zeros(len(labels), 0)
-        self._encoded = {key: (latents, Condition(labels, text, codec.latent_lengths(self._lengths)))}
+        condition = Condition(labels, torch.zeros(len(labels), 0), codec.latent_lengths(self._lengths))
+        self._encoded = {key: (latents, condition, Embeddings.of(self._captions, text))}
 
     def batch(self, units: Sequence[int], motions: int, rng: UserRandom, key: str) -> UserBatch:
         """Up to `motions` windows of each unit, drawn without replacement from the unit's own randomness.
 
-        Row u is the same whichever other units there are.
+        One sentence of each is drawn likewise. Row u is the same whichever other units there are.
         """
-        latents, condition = self._encoded[key]
+        latents, condition, sentences = self._encoded[key]
         index = torch.tensor(units, dtype=torch.int64)
         start = self._starts[index]
         owned = self._starts[index + 1] - start
@@ -153,7 +159,10 @@ class Users:
         chosen = torch.argsort(ranks, dim=1, stable=True)[:, :motions]
         mask = torch.arange(motions) < owned[:, None]
         rows = torch.where(mask, start[:, None] + chosen, start[:, None])
-        return UserBatch(latents=latents[rows], condition=condition.at(rows), mask=mask)
+        shown = condition.at(rows)
+        if sentences.size:
+            shown = shown._replace(text=sentences.drawn(rows, rng.uniform(motions)))
+        return UserBatch(latents=latents[rows], condition=shown, mask=mask)
 
 
 def _width(codec: Codec, shape: torch.Size, label: int) -> int:

@@ -70,6 +70,7 @@ class Pretrained:
             "method": self.method,
             "design": dict(self.design),
             "codec": self.assets.codec.description(),
+            "text": self.assets.text_description(),
             "labels": list(self.assets.codec.labels),
             "public": asdict(self.public),
         }
@@ -84,7 +85,7 @@ class Pretrained:
         if header.get("format") != _FORMAT:
             raise InputError(f"{path} is of another version of fedmotion: pre-train again with this one")
         try:
-            assets = Assets.from_arrays(arrays, header["codec"])
+            assets = Assets.from_arrays(arrays, header["codec"], header["text"])
             found = cls(header["method"], header["design"], assets, Provenance(**header["public"]))
             if not assets.base:
                 raise InputError("it holds no parameters")

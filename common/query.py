@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from common.errors import InputError
@@ -107,12 +107,12 @@ class Plan:
     standard deviation z C in every coordinate of every noised step. `sites_per_person` is k, the
     declared bound on how many sites hold one person; the events are what such a person pays in
     all. `options` are the method's hyper-parameters; `codec` describes the public codec and
-    `arrays_digest` names its arrays, which travel with the plan; `labels` is the declared
-    vocabulary. `coordinator_key` is the public key, in hexadecimal, in which the coordinator
-    countersigns ledger heads (empty: it does not). `loss_weight` above 0 adds the weighted
-    loss as a last coordinate, which is clipped, noised and charged with the gradient. The
-    ranges keep every number well inside what a double and the accountant can hold, so that a
-    hostile plan fails here and nowhere later.
+    `text` the encoder of sentences (empty: none); `arrays_digest` names their arrays, which
+    travel with the plan; `labels` is the declared vocabulary. `coordinator_key` is the public
+    key, in hexadecimal, in which the coordinator countersigns ledger heads (empty: it does not).
+    `loss_weight` above 0 adds the weighted loss as a last coordinate, which is clipped, noised
+    and charged with the gradient. The ranges keep every number well inside what a double and the
+    accountant can hold, so that a hostile plan fails here and nowhere later.
     """
 
     run_id: str
@@ -133,6 +133,7 @@ class Plan:
     loss_weight: float = 0.0
     sites_per_person: int = 1
     coordinator_key: str = ""
+    text: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         z, labels, k = self.noise_multiplier, len(self.labels), self.sites_per_person
@@ -142,7 +143,7 @@ class Plan:
         _require("noise_multiplier", z, z == 0 or 1e-3 <= z <= 1e6, "0, or from 1e-3 to 1e6")
         _require("sampling_rate", self.sampling_rate, 1e-6 <= self.sampling_rate <= 1, "from 1e-6 to 1")
         _require("delta", self.delta, 1e-12 <= self.delta < 1, "at least 1e-12 and below 1")
-        for key, value in (("options", self.options), ("codec", self.codec)):
+        for key, value in (("options", self.options), ("codec", self.codec), ("text", self.text)):
             _require(key, "nested deeper", _depth(value) <= MOST_NESTED, f"nested at most {MOST_NESTED} deep")
         weight = self.loss_weight
         _require("loss_weight", weight, weight == 0 or 1e-9 <= weight <= 1e6, "0, or from 1e-9 to 1e6")

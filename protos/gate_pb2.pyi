@@ -44,6 +44,7 @@ class Plan(_message.Message):
     ARRAYS_DIGEST_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     CODEC_JSON_FIELD_NUMBER: _builtins.int
+    TEXT_JSON_FIELD_NUMBER: _builtins.int
     LOSS_WEIGHT_FIELD_NUMBER: _builtins.int
     SITES_PER_PERSON_FIELD_NUMBER: _builtins.int
     COORDINATOR_KEY_FIELD_NUMBER: _builtins.int
@@ -68,6 +69,8 @@ class Plan(_message.Message):
     """digest of the public arrays that the plan starts from"""
     codec_json: _builtins.str
     """description of the public codec whose arrays travel with the plan"""
+    text_json: _builtins.str
+    """description of the public text encoder, likewise; {} for none"""
     loss_weight: _builtins.float
     """above 0: the last coordinate is the weighted loss"""
     sites_per_person: _builtins.int
@@ -96,13 +99,14 @@ class Plan(_message.Message):
         arrays_digest: _builtins.str = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
         codec_json: _builtins.str = ...,
+        text_json: _builtins.str = ...,
         loss_weight: _builtins.float = ...,
         sites_per_person: _builtins.int = ...,
         coordinator_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "coordinator_key", b"coordinator_key", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "coordinator_key", b"coordinator_key", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "text_json", b"text_json", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

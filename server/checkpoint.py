@@ -41,8 +41,11 @@ class Checkpoint:
     state: PublicState
 
     def method(self) -> Method:
-        assets = Assets.from_arrays(self.assets, self.plan.codec)
-        return build(self.plan.method, self.plan.options, assets)
+        return build(self.plan.method, self.plan.options, self.loaded_assets())
+
+    def loaded_assets(self) -> Assets:
+        """The public assets, built from their arrays."""
+        return Assets.from_arrays(self.assets, self.plan.codec, self.plan.text)
 
     def generator(self) -> Generator:
         return self.method().generator(self.state)

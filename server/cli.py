@@ -92,6 +92,10 @@ def generate(
     count: Annotated[int, typer.Option(help="How many motions.")],
     out: Annotated[Path, typer.Option(help="A new folder to write to.")],
     label: Annotated[str | None, typer.Option(help="One of the run's labels; default: any.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(help='What the person does, such as "a person jogs"; for runs that learnt from text.'),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same motions.")] = 0,
     frames: Annotated[
         int | None,
@@ -143,9 +147,10 @@ def generate(
     most = page_items(modality, compare is not None)
     real, left = ([], 0) if compare is None else read_recorded(compare, modality, most)
     samples = model.draw(
-        count, label, seed, sampler=sampler, steps=steps, guidance=guidance, frames=frames, raw=raw
+        count, label, seed, text=text, sampler=sampler, steps=steps, guidance=guidance, frames=frames, raw=raw
     )
-    paths = write(samples, chosen, out, f"fedmotion: {count} generated motions", real)
+    title = f"{count} generated motions" if samples.prompt is None else f"{count} x {samples.prompt}"
+    paths = write(samples, chosen, out, f"fedmotion: {title}", real)
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)
     if compare is not None:
@@ -153,9 +158,12 @@ def generate(
     if as_json:
         told = {"format": chosen, "guarantee": model.guarantee, "labels": list(samples.labels)}
         told |= {"real": [motion.title for motion in real]} if compare is not None else {}
+        told |= {"text": samples.prompt} if samples.prompt is not None else {}
         print(json.dumps({**told, "files": [str(path) for path in paths]}))
         return
     print(f"{len(paths)} files in {out}" if len(paths) > 1 else paths[0])
+    if samples.prompt is not None and label is None and model.labels:
+        print(f"the text was read as the label {samples.labels[0]}; --label says otherwise")
     if model.guarantee == PUBLIC_ONLY:
         print(f"generated from {PUBLIC_ONLY}: nobody's private recordings are in it")
     if chosen == "html" and count > most:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from common.errors import InputError
 from common.generator.generator import UNLABELLED, Generator
 from common.generator.samplers import Sampler
+from common.generator.text import TextEncoder, printable
 from common.motion.export import FORMATS, write_motions
 from common.motion.postprocess import postprocess
 from common.motion.recording import Modality
@@ -34,6 +36,9 @@ PAGE_ITEMS: Final = {"skeleton": 64, "sensor": 24}
 """How many motions of each kind one page shows; beside recordings, half of them."""
 NOTICE: Final = "NO_PRIVACY_GUARANTEE.txt"
 """Beside motions that nothing protects: most of their formats have no place for a word about it."""
+PROMPT: Final = "prompt.txt"
+"""Beside motions that a sentence asked for: what it was."""
+_NAME_LENGTH: Final = 48
 _AT_ONCE: Final = 32  # motions that are post-processed together: more of them leave the cache
 
 
@@ -55,21 +60,28 @@ class Drawing(TypedDict, total=False):
 class Samples:
     """Generated motions: `motions[i]` is `[frames, 22, 3]` metres or `[frames, channels]`; float32.
 
-    `warning` (`Plan.warning`) goes wherever they are written or shown.
+    `warning` (`Plan.warning`) goes wherever they are written or shown; so does `prompt`, the
+    sentence that asked for them.
     """
 
     modality: Modality
     motions: Sequence[NDArray[np.float32]]
     labels: Sequence[str]
     warning: str | None
+    prompt: str | None = None
 
     def names(self) -> list[str]:
         """File names without suffix, in order."""
+        if self.prompt is not None:
+            words = re.sub(r"[^a-z0-9]+", "-", self.prompt.lower())[:_NAME_LENGTH].strip("-") or "text"
+            return [f"{number:04d}_{words}" for number in range(len(self.motions))]
         plain = [re.sub(r"[^A-Za-z0-9._-]+", "-", label) for label in self.labels]
         return [f"{number:04d}_{label}" for number, label in enumerate(plain)]
 
     def captions(self) -> list[tuple[str, ...]]:
-        """A sentence on each motion where it has a label, in order."""
+        """A sentence on each motion, in order: what asked for it, or else its label where it has one."""
+        if self.prompt is not None:
+            return [(self.prompt,)] * len(self.motions)
         plain = [" ".join(re.split(r"[\s_-]+", label)).strip() for label in self.labels]
         return [() if label == UNLABELLED else (label,) for label in plain]
 
@@ -77,19 +89,22 @@ class Samples:
         """The first `most` motions (by default as many as a page shows) as a page shows them."""
         count = PAGE_ITEMS[self.modality.kind] if most is None else most
         labels = self.labels[:count]
-        return exhibits(self.motions[:count], self.modality, group, labels, labels)
+        said = [] if self.prompt is None else [self.prompt] * len(labels)
+        return exhibits(self.motions[:count], self.modality, group, labels, labels, said)
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """A trained generator, as `fedmotion.load` returns it.
 
-    `guarantee` and `warning` say what its run promises, as `run.json` does.
+    `guarantee` and `warning` say what its run promises, as `run.json` does; `text` is the encoder of
+    a run that learnt from sentences.
     """
 
     generator: Generator
     guarantee: str
     warning: str | None
+    text: TextEncoder | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -108,21 +123,52 @@ class Model:
         return JOINT_NAMES if modality.kind == "skeleton" else modality.channels
 
     def sample(
-        self, n: int, label: str | None = None, seed: int = 0, **drawing: Unpack[Drawing]
+        self,
+        n: int,
+        label: str | None = None,
+        seed: int = 0,
+        *,
+        text: str | None = None,
+        **drawing: Unpack[Drawing],
     ) -> NDArray[np.float32]:
         """Draw `n` motions: joints `[n, frames, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
 
         Joints are Y up. `label` is one of `labels`; None draws labels too, in their public
-        shares. `drawing` says how (`Drawing`). The same arguments give the same motions. Raises
-        InputError for an unknown label, `n` below 1, or `raw` where nothing is post-processed.
+        shares. `text` is a sentence such as "a person jogs in a circle"; without a label, it takes
+        the one whose public sentence is nearest. `drawing` says how (`Drawing`). The same arguments
+        give the same motions. Raises InputError for an unknown label, for a text that says nothing
+        known or that the run did not learn to read, for `n` below 1, and for `raw` where nothing is
+        post-processed.
         """
-        return np.stack(self.draw(n, label, seed, **drawing).motions)
+        return np.stack(self.draw(n, label, seed, text=text, **drawing).motions)
 
-    def draw(self, n: int, label: str | None = None, seed: int = 0, **drawing: Unpack[Drawing]) -> Samples:
+    def draw(
+        self,
+        n: int,
+        label: str | None = None,
+        seed: int = 0,
+        *,
+        text: str | None = None,
+        **drawing: Unpack[Drawing],
+    ) -> Samples:
         """What `sample` draws, with the label of each motion."""
         if drawing.get("raw") and self.generator.codec.modality.kind != "skeleton":
             raise InputError("raw: sensor windows are never post-processed; leave it out")
-        return draw(self.generator, n, label, seed, self.warning, **drawing)
+        if text is None:
+            return draw(self.generator, n, label, seed, self.warning, **drawing)
+        vector = self._encoder().prompt(text)
+        named = self.generator.nearest_label(vector) if label is None else label
+        samples = draw(self.generator, n, named, seed, self.warning, vector, **drawing)
+        return replace(samples, prompt=printable(text))
+
+    def _encoder(self) -> TextEncoder:
+        """The run's encoder; InputError that says the way out where it has none."""
+        if self.text is None:
+            known = f"give a label ({', '.join(self.labels)})" if self.labels else "leave the text out"
+            raise InputError(
+                f"this run learnt from no text: {known}, or train with --text-encoder template or minilm"
+            )
+        return self.text
 
 
 def load(run: str | Path, signer: str | None = None) -> Model:
@@ -142,7 +188,8 @@ def load(run: str | Path, signer: str | None = None) -> Model:
     if signer is None and (folder / RUN).exists():
         signer = read_json(folder / RUN).get("signer")
     checkpoint = Checkpoint.load(folder, signer)
-    return Model(checkpoint.generator(), checkpoint.plan.guarantee, checkpoint.plan.warning)
+    plan, assets = checkpoint.plan, checkpoint.loaded_assets()
+    return Model(checkpoint.generator(), plan.guarantee, plan.warning, assets.text)
 
 
 def draw(
@@ -151,12 +198,15 @@ def draw(
     label: str | None,
     seed: int,
     warning: str | None = None,
+    text: Tensor | None = None,
     **drawing: Unpack[Drawing],
 ) -> Samples:
     """Draw `count` motions; joints are post-processed unless `raw`."""
     sampler = Sampler(name=drawing.get("sampler", Sampler.name), steps=drawing.get("steps", Sampler.steps))
     guidance, frames = drawing.get("guidance", 0.0), drawing.get("frames")
-    drawn, labels = generator.sample(count, label, seed, sampler=sampler, guidance=guidance, frames=frames)
+    drawn, labels = generator.sample(
+        count, label, seed, sampler=sampler, guidance=guidance, frames=frames, text=text
+    )
     motions = drawn.numpy().astype(np.float32)
     modality = generator.codec.modality
     if modality.kind == "skeleton" and not drawing.get("raw"):
@@ -174,6 +224,8 @@ def write(samples: Samples, format: str, out: Path, title: str, real: Sequence[R
         out.mkdir(parents=True, exist_ok=True)
         if format == "html":
             return [write_page(samples, out, title, real)]
+        if samples.prompt is not None:
+            (out / PROMPT).write_text(f"{samples.prompt}\n", encoding="utf-8")
         if samples.warning is not None:
             (out / NOTICE).write_text(f"{samples.warning}\n", encoding="utf-8")
         return write_motions(

@@ -73,6 +73,10 @@ def simulate(
     window: Annotated[
         int | None, typer.Option(help="Frames of a skeleton sequence at 20 a second, 20 to 196 (default 60).")
     ] = None,
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(help="Learn from captions: none, template, or minilm (extra text); docs/text.md."),
+    ] = None,
     trust: Annotated[
         str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")
     ] = None,
@@ -140,7 +144,7 @@ def simulate(
         "data": data, "public": public, "pretrained": pretrained, "people": people, "sites": sites,
         "rounds": rounds, "epsilon": epsilon, "delta": delta, "site_budget": site_budget,
         "sites_per_person": sites_per_person, "method": method, "codec": codec, "window": window,
-        "trust": trust, "unit": unit,
+        "text_encoder": text_encoder, "trust": trust, "unit": unit,
         "engine": engine, "holdout": holdout, "site_column": site_column,
         "person_pattern": person_pattern, "manifest": manifest and str(manifest),
         "data_format": data_format, "joints": joints and str(joints), "split": split, "rate": rate,

@@ -14,6 +14,7 @@ from client.datasets import Format
 from client.speed import Engine, Precision
 from common.accounting import LARGEST_EPSILON
 from common.errors import InputError
+from common.generator.text import SIZES
 from common.motion.heterogeneity import STRONGEST
 from common.query import MOST_SITES_PER_PERSON, Trust, Unit
 from common.validation import flag, one_line
@@ -48,9 +49,10 @@ class Simulation(BaseModel):
     the run's. `sites_per_person`: the declared bound on how many sites hold one person; every epsilon
     is that person's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
     the method. `codec`: structured for skeletons and sensor for sensors where it is None; `codec_file`:
-    weights of a VAE other than the packaged ones; `window`: frames of a skeleton sequence. `clipping` is
-    the engine of per-person gradients; `loss_curve` adds the loss to what is clipped, noised and
-    charged, and so to `metrics.jsonl`. `test_mode` seeds sampling and noise and carries no guarantee.
+    weights of a VAE other than the packaged ones; `window`: frames of a skeleton sequence.
+    `text_encoder` turns captions into conditions of `text_size` numbers. `clipping` is the engine of
+    per-person gradients; `loss_curve` adds the loss to what is clipped, noised and charged, and so to
+    `metrics.jsonl`. `test_mode` seeds sampling and noise and carries no guarantee.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -79,6 +81,8 @@ class Simulation(BaseModel):
     codec_file: Path | None = Field(default=None, strict=False)
     latent: int = Field(default=32, ge=2, le=512)
     window: int | None = Field(default=None, ge=20, le=LONGEST_WINDOW)
+    text_encoder: Literal["none", "template", "minilm"] = "none"
+    text_size: int = Field(default=32, ge=SIZES[0], le=SIZES[1])
     trust: Trust = "local"
     unit: Unit = "user"
     engine: Literal["inprocess", "flower"] = "inprocess"

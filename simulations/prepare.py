@@ -13,6 +13,7 @@ from common.accounting import calibrate, epsilon
 from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
+from common.generator.text_encoders import make_text
 from common.method import digest_arrays
 from common.methods import NAMES, build, options_of
 from common.query import TEST_RUN, Plan, person_event
@@ -117,7 +118,9 @@ def _start(config: Simulation, data: DataSet, public: Corpus | None) -> Start:
     if public is not None:
         origin = public_origin(config.public, config.seed, config.public_people, config.motions)
         motions = PublicMotions(public.windows, public.labels, data.labels, origin)
-    return Start(config.options, Assets(make_codec(config, data.modality, data.labels, motions)), None)
+    codec = make_codec(config, data.modality, data.labels, motions)
+    text = make_text(config.text_encoder, config.text_size, data.labels)
+    return Start(config.options, Assets(codec, text=text), None)
 
 
 def declared_units(config: Simulation, data: DataSet) -> int:
@@ -164,6 +167,7 @@ def make_plan(config: Simulation, assets: Assets, units: int) -> Plan:
         arrays_digest=digest_arrays(assets.arrays()),
         labels=assets.codec.labels,
         codec=assets.codec.description(),
+        text=assets.text_description(),
         loss_weight=_LOSS_SHARE * config.clip_norm if config.loss_curve else 0.0,
         sites_per_person=config.sites_per_person,
     )

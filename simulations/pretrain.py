@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -120,13 +120,11 @@ def _opened(config: Pretraining, sources: Sources, device: str, folder: Path) ->
     public = sources.fitted
     motions = PublicMotions(public.windows, public.labels, sources.labels, sources.origin)
     codec = make_codec(config, sources.modality, sources.labels, motions)
-    assets = Assets(codec)
+    assets = Assets(codec, text=sources.text)
     method = build(config.method, config.options, assets)
     if not isinstance(method, GradientMethod):
         raise InputError(f"method {config.method} has no loss to pre-train with: choose another --method")
-    fitted, held_out = (
-        Latents.encoded(codec, part.windows, part.labels) for part in (sources.fitted, sources.held_out)
-    )
+    fitted, held_out = (Latents.encoded(codec, part) for part in (sources.fitted, sources.held_out))
     return _Work(config, method, fitted, held_out, sources.digest(), device, folder), assets
 
 
@@ -196,7 +194,7 @@ def _finish(work: _Work, sources: Sources, assets: Assets, done: _Halfway) -> di
         fedmotion=version("fedmotion"),
     )
     design = design_of(work.method)
-    finished = Pretrained(work.config.method, design, Assets(assets.codec, base), public)
+    finished = Pretrained(work.config.method, design, replace(assets, base=base), public)
     finished.save(work.folder)
     told = {
         "fedmotion": version("fedmotion"),

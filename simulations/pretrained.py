@@ -53,10 +53,18 @@ def start_from(folder: Path, config: Simulation, data: DataSet) -> Start:
 
 
 def _agree(config: Simulation, found: Pretrained, folder: Path) -> None:
-    """What is said twice must be the same; a latent that is the default was not said."""
-    codec, default = found.assets.codec, Simulation.model_fields["latent"].default
-    given = {**config.options, **({} if config.latent == default else {"latent": config.latent})}
-    for name, value in {**found.design, "latent": codec.latent}.items():
+    """What is said twice must be the same; what is the default was not said."""
+    codec, text = found.assets.codec, found.assets.text
+    made = {
+        "codec": codec.kind, "latent": codec.latent, "text_encoder": "none" if text is None else text.kind,
+        "text_size": found.assets.text_size,
+    }  # fmt: skip
+    said = {name: getattr(config, name) for name in made}
+    given = {
+        **config.options,
+        **{n: value for n, value in said.items() if value != Simulation.model_fields[n].default},
+    }
+    for name, value in {**found.design, **made}.items():
         if given.get(name, value) != value:
             raise InputError(
                 f"{name} is {given[name]}, and pretrained {folder} was made with {value}: leave it out"

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from common.errors import InputError
+from common.generator.text import SIZES
 from common.validation import flag, one_line
 from simulations.config import LONGEST_WINDOW
 
@@ -22,7 +23,7 @@ class Pretraining(BaseModel):
     `public`: folders of public motions, `origin` where they come from and under which licence;
     `people`: procedural public people (default: 500 where there is no folder, else none), of
     `motions` each, who do the six basic `actions` or all. `labels`: the vocabulary (default: all labels
-    of the motions). `codec`, `codec_file`, `latent`, `window`, `method`, `options`: the design, which
+    of the motions). `codec`, `codec_file`, `latent`, `window`, `text_encoder`, `text_size`, `method`, `options`: the design, which
     private training takes over. `steps` of AdamW, each on
     `batch` windows, at `learning_rate` falling to zero as half a cosine, with `weight_decay`;
     `ema`: decay of the averaged parameters that are kept. `holdout`: share of the public people whose
@@ -43,6 +44,8 @@ class Pretraining(BaseModel):
     codec_file: Path | None = Field(default=None, strict=False)
     latent: int = Field(default=32, ge=2, le=512)
     window: int | None = Field(default=None, ge=20, le=LONGEST_WINDOW)
+    text_encoder: Literal["none", "template", "minilm"] = "none"
+    text_size: int = Field(default=32, ge=SIZES[0], le=SIZES[1])
     method: str = "dp_sgd"
     options: dict[str, int | float | str] = {}
     steps: int = Field(default=5000, ge=1, le=100_000_000)

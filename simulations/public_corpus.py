@@ -8,6 +8,7 @@ from typing import Final
 
 from client.datasets import DataOptions, DataSet, open_data_set
 from common.errors import InputError
+from common.generator.text_encoders import make_text
 from common.motion.population import BASIC_ACTIONS, PUBLIC, PUBLIC_ALL, Population, synthesise
 from common.motion.recording import Modality, Recording
 from common.motion.sensors import CHANNELS, fill_window
@@ -27,14 +28,15 @@ def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
     None where procedural people cannot stand in: sensors with other channels than ours, or labels
     of which the table of synonyms knows none.
     """
+    text = make_text(config.text_encoder, config.text_size, data.labels)
     if config.public is None:
         made = _worn(config, data) if data.modality.kind == "sensor" else _procedural(config, data)
-        return None if made is None else corpus(made, data.modality, data.labels)
+        return None if made is None else corpus(made, data.modality, data.labels, text)
     options = DataOptions(skip_bad=config.skip_bad, device=config.sensor_device, window=config.window)
     public = open_data_set(config.public, options)
     if public.modality != data.modality:
         raise InputError(f"--public {config.public} and the data are of different modalities")
-    return corpus(public.recordings(public.people()), data.modality, data.labels)
+    return corpus(public.recordings(public.people()), data.modality, data.labels, text)
 
 
 def _procedural(config: Simulation, data: DataSet) -> Iterator[Recording]:

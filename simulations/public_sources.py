@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 
-import torch
-
 from client.datasets import DataOptions, DataSet, open_data_set
 from common.errors import InputError
+from common.generator.text import TextEncoder
+from common.generator.text_encoders import make_text
 from common.method import digest_arrays
 from common.motion.population import PUBLIC, PUBLIC_ALL, Population, synthesise
 from common.motion.recording import SKELETON, Modality, Recording
@@ -27,6 +27,7 @@ class Sources:
 
     modality: Modality
     labels: tuple[str, ...]
+    text: TextEncoder | None
     origin: str
     fitted: Corpus
     held_out: Corpus
@@ -53,15 +54,17 @@ def read_sources(config: Pretraining) -> Sources:
         raise InputError(f"the public motions are of different modalities: {way_out}")
     labels = config.labels if config.labels is not None else _vocabulary(config, folders)
     fitted, held_out = _parts(config, folders)
-    made = corpus(fitted, modalities[0], labels)
+    text = make_text(config.text_encoder, config.text_size, labels)
+    made = corpus(fitted, modalities[0], labels, text)
     if len(made.windows) == 0:
         raise InputError("there is no public motion to train on: give another --public, or --people")
     return Sources(
         modality=modalities[0],
         labels=labels,
+        text=text,
         origin=_origin(config),
         fitted=made,
-        held_out=_like(corpus(held_out, modalities[0], labels), made),
+        held_out=_like(corpus(held_out, modalities[0], labels, text), made),
         skipped=[line for folder in folders for line in folder.skipped],
     )
 
@@ -102,7 +105,7 @@ def _kept(people: int, holdout: float) -> int:
 
 def _like(part: Corpus, other: Corpus) -> Corpus:
     """`part`, of the shape of `other` where it is empty."""
-    return part if len(part.windows) else Corpus(other.windows[:0], torch.empty(0, dtype=torch.int64))
+    return part if len(part.windows) else Corpus(other.windows[:0], part.labels, part.text)
 
 
 def _origin(config: Pretraining) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from common.generator.assets import under
 from common.generator.codec import Codec
-from common.generator.condition import Condition
 from common.method import GradientMethod, UserBatch
+from simulations.corpus import Corpus
 
 _BETA1, _BETA2, _TINY = 0.9, 0.99, 1e-10
 _WARM: Final = 0.02  # share of the steps over which the rate rises
@@ -53,25 +53,26 @@ class SeededRandom:
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """Public motions as a codec encoded them: `values` `[n, latent]` and what each shows."""
+    """Public motions as a codec encoded them: `values` `[n, latent]` of `frames` frames each."""
 
     values: Tensor
-    condition: Condition
+    corpus: Corpus
+    frames: int
 
     @classmethod
-    def encoded(cls, codec: Codec, windows: Tensor, labels: Tensor) -> Latents:
-        parts = zip(windows.split(_ENCODED), labels.split(_ENCODED), strict=True)
+    def encoded(cls, codec: Codec, corpus: Corpus) -> Latents:
+        parts = zip(corpus.windows.split(_ENCODED), corpus.labels.split(_ENCODED), strict=True)
         values = [codec.encode(*part) for part in parts] or [torch.empty(0, codec.latent)]
-        return cls(torch.cat(values), Condition.of(labels, codec.frames))
+        return cls(torch.cat(values), corpus, codec.frames)
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def users(self, rows: Tensor) -> UserBatch:
-        """Each of `rows` `[n]` as a user of one sequence."""
+    def users(self, rows: Tensor, random: torch.Generator) -> UserBatch:
+        """Each of `rows` `[n]` as a user of one sequence; `random` draws one of several sentences."""
         rows = rows[:, None]
         there = torch.ones_like(rows, dtype=torch.bool)
-        return UserBatch(self.values[rows], self.condition.at(rows), there)
+        return UserBatch(self.values[rows], self.corpus.condition(rows, self.frames, random), there)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ def step(
     """One step of AdamW on a batch, and the loss before it."""
     random = _random(schedule.seed, "step", before.step)
     rows = torch.randint(len(latents), (schedule.batch,), generator=random)
-    examples = method.examples(latents.users(rows), SeededRandom(len(rows), random))
+    examples = method.examples(latents.users(rows, random), SeededRandom(len(rows), random))
     parameters = under("parameters/", before.arrays)
     moving = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     loss = method.loss(moving, _placed(examples, device)).mean()
@@ -114,8 +115,9 @@ def held_out_loss(method: GradientMethod, latents: Latents, parameters: Mapping[
     """The mean loss of `parameters`, under the same draws whenever it is asked."""
     total = 0.0
     for number, rows in enumerate(torch.arange(len(latents)).split(_ENCODED)):
-        rng = SeededRandom(len(rows), _random(0, "held out", number))
-        total += float(method.loss(parameters, method.examples(latents.users(rows), rng)).sum())
+        random = _random(0, "held out", number)
+        users, rng = latents.users(rows, random), SeededRandom(len(rows), random)
+        total += float(method.loss(parameters, method.examples(users, rng)).sum())
     return total / len(latents)
 
 

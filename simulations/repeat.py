@@ -13,7 +13,7 @@ from simulations.toml import to_toml
 FILE_ONLY = frozenset(
     (
         "motions", "actions", "heterogeneity", "site", "steps_per_round", "sampling_rate", "clip_norm",
-        "options", "codec_file", "latent",
+        "options", "codec_file", "latent", "text_size",
         "public_people", "labels", "sensor_device", "precision", "loss_curve",
     )
 )  # fmt: skip

@@ -223,6 +223,7 @@ def _describe(
         "options": dict(plan.options),
         "dimension": plan.dimension,
         "labels": list(plan.labels),
+        "text": dict(plan.text) or None,
         "modality": plan.codec["modality"],
         "data": "procedural" if config.data is None else config.data.name,
         "record": "one window" if plan.codec["modality"]["kind"] == "sensor" else "one motion",

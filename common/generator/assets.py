@@ -10,9 +10,12 @@ from torch import Tensor
 
 from common.generator.codec import Codec
 from common.generator.codecs import load_codec
+from common.generator.text import TextEncoder
+from common.generator.text_encoders import load_text
 
 _CODEC: Final = "codec/"
 _BASE: Final = "base/"
+_TEXT: Final = "text/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,21 +23,38 @@ class Assets:
     """Nothing in here depends on anybody's data but the public's.
 
     `base` are parameters of the denoiser, pre-trained on public motions (empty: training starts
-    from scratch), and the frozen factors of LoRA where it is used.
+    from scratch), and the frozen factors of LoRA where it is used. `text` turns sentences into
+    conditions (None: the generator knows no text).
     """
 
     codec: Codec
     base: Mapping[str, Tensor] = field(default_factory=dict)
+    text: TextEncoder | None = None
+
+    @property
+    def text_size(self) -> int:
+        """Length of a text condition, 0 for none."""
+        return 0 if self.text is None else self.text.size
 
     def arrays(self) -> dict[str, Tensor]:
         """All tensors, by name."""
         arrays = {f"{_CODEC}{name}": tensor for name, tensor in self.codec.arrays().items()}
+        if self.text is not None:
+            arrays |= {f"{_TEXT}{name}": tensor for name, tensor in self.text.arrays().items()}
         return arrays | {f"{_BASE}{name}": tensor for name, tensor in self.base.items()}
 
+    def text_description(self) -> dict[str, Any]:
+        """The text encoder's description, as a plan holds it; empty for none."""
+        return {} if self.text is None else self.text.description()
+
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Tensor], codec: Mapping[str, Any]) -> Self:
-        """The assets that `arrays()` and the codec's `description()` came from."""
-        return cls(load_codec(under(_CODEC, arrays), codec), under(_BASE, arrays))
+    def from_arrays(
+        cls, arrays: Mapping[str, Tensor], codec: Mapping[str, Any], text: Mapping[str, Any]
+    ) -> Self:
+        """The assets that `arrays()`, the codec's `description()` and `text_description()` came from."""
+        loaded = load_codec(under(_CODEC, arrays), codec)
+        encoder = load_text(under(_TEXT, arrays), text, loaded.labels)
+        return cls(loaded, under(_BASE, arrays), encoder)
 
 
 def under(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:

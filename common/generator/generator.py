@@ -30,13 +30,18 @@ _BATCH_FRAMES: Final = 4096
 
 @dataclass(frozen=True, eq=False)
 class Generator:
-    """`label_prior` `[labels + 1]` is public; its last entry is for motions without a label."""
+    """`label_prior` `[labels + 1]` is public; its last entry is for motions without a label.
+
+    `label_text` `[labels + 1, size]` are the texts that stand for labels where none is given (None:
+    the generator knows no text).
+    """
 
     codec: Codec
     denoiser: Denoiser
     parameters: Mapping[str, Tensor]
     label_prior: Tensor
     diffusion: Diffusion = field(default_factory=Diffusion)
+    label_text: Tensor | None = None
 
     def sample(
         self,
@@ -92,9 +97,10 @@ class Generator:
         self, count: int, label: str | None, length: int, text: Tensor | None, random: torch.Generator
     ) -> Condition:
         lengths = self.codec.latent_lengths(torch.full((count,), length))
-        condition = Condition.of(self._labels(count, label, random), 1)._replace(lengths=lengths)
+        labels = self._labels(count, label, random)
+        condition = Condition.of(labels, 1)._replace(lengths=lengths)
         if text is None:
-            return condition
+            return condition if self.label_text is None else condition._replace(text=self.label_text[labels])
         if self.denoiser.text == 0 or text.shape[-1] != self.denoiser.text:
             raise InputError(
                 f"a text of {text.shape[-1]} numbers: this generator takes {self.denoiser.text or 'no text'}"
@@ -102,6 +108,12 @@ class Generator:
         # No longer than in training, however it was embedded.
         text = text / text.norm(dim=-1, keepdim=True).clamp_min(1.0)
         return condition._replace(text=text.expand(count, -1))
+
+    def nearest_label(self, text: Tensor) -> str | None:
+        """The label whose public sentence is nearest to `text` `[size]`; None without labels or text."""
+        if self.label_text is None or not self.codec.labels:
+            return None
+        return self.codec.labels[int((self.label_text[:-1] @ text).argmax())]
 
     def _labels(self, count: int, label: str | None, random: torch.Generator) -> Tensor:
         if label is not None:

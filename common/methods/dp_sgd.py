@@ -57,7 +57,7 @@ class DPSGD(Design, GradientMethod):
 
     @cached_property
     def network(self) -> Denoiser:
-        return self.denoiser_of(self.assets)
+        return self.denoiser_of(self.assets, self.assets.text_size)
 
     @cached_property
     def objective(self) -> Objective:
@@ -128,8 +128,11 @@ class DPSGD(Design, GradientMethod):
 
     def generator(self, state: PublicState) -> Generator:
         codec = self.assets.codec
+        text = None if self.assets.text is None else self.assets.text.labels
         parameters = self.trainable.merged(under("ema/", state.arrays))
-        return Generator(codec, self.network, parameters, codec.label_prior(), self.diffusion)
+        return Generator(
+            codec, self.network, parameters, codec.label_prior(), self.diffusion, label_text=text
+        )
 
 
 def _state(*groups: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,13 +15,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from simulations.benchmarks import accounting, clipping, codecs, noise, people, pretraining
+from simulations.benchmarks import accounting, clipping, codecs, noise, people, pretraining, text
 
 _TABLES = {
     "clipping": clipping.table,
     "noise": noise.table,
     "accounting": accounting.table,
     "people": people.table,
+    "text": text.table,
 }
 _NAMED_ONLY = {"pretraining": pretraining.table}
 """Too long to be among all."""

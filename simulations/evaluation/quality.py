@@ -9,7 +9,6 @@ from typing import Any, Final, Self
 import numpy as np
 import torch
 
-from common.generator.condition import Condition
 from common.generator.generator import Generator
 from common.generator.sensor_codec import physical_units
 from common.method import GradientMethod, UserBatch
@@ -108,7 +107,7 @@ def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator
     layout = Layout.of(method.parameters(state))
     for _ in range(rounds):
         rows = torch.randint(len(latents), (min(_BATCH, len(latents)), 1), generator=random)
-        condition = Condition.of(corpus.labels[rows], generator.codec.frames)
+        condition = corpus.condition(rows, generator.codec.frames, random)
         users = UserBatch(latents[rows], condition, torch.ones_like(rows, dtype=torch.bool))
         parameters = {n: v.clone().requires_grad_() for n, v in method.parameters(state).items()}
         loss = method.loss(parameters, method.examples(users, SeededRandom(len(rows), random))).mean()

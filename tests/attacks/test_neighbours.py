@@ -38,7 +38,7 @@ def pre_noise_sums(
         parameters = opened.method.parameters(make_state(plan, 1, scale))
         for crowd in crowds:
             users = make_users(crowd)
-            users.encode(opened.codec, plan.digest())
+            users.encode(opened.assets.codec, plan.digest())
             sums.append(gate._clipped_sum(users, parameters, opened, mechanism, 1, 0))
     return sums
 

@@ -85,6 +85,7 @@ def test_every_field_of_a_plan_is_in_its_digest() -> None:
         "noise_multiplier": 2.5, "sampling_rate": 0.25, "unit": "record", "trust": "central", "rounds": 9,
         "steps_per_round": 2, "delta": 1e-6, "codec": {"kind": "motion"}, "arrays_digest": "0",
         "labels": ("jump", "sit"), "loss_weight": 0.1, "sites_per_person": 3, "coordinator_key": "0" * 64,
+        "text": {"kind": "template"},
     }  # fmt: skip
     assert set(changes) == {field.name for field in fields(Plan)}
     plans = [make_plan(), *(make_plan(**{key: value}) for key, value in changes.items() if key != "options")]

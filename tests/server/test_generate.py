@@ -153,6 +153,7 @@ def test_json_names_the_files(finished: Path, tmp_path: Path, capsys: pytest.Cap
         (("--count", 2, "--steps", 1), ("steps is 1", "from 2 to 1000")),
         (("--count", 2, "--guidance", "nan"), ("guidance is nan", "from 0 to 20")),
         (("--count", 2, "--frames", 40), ("frames is 40", "have 60 frames")),
+        (("--count", 2, "--text", "walks"), ("learnt from no text: give a label", "walk", "--text-encoder")),
     ],
 )  # fmt: skip
 def test_a_wrong_wish_is_one_line(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from client.site import SiteFile
 from common.accounting import epsilon
@@ -13,9 +15,11 @@ from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.codec import Codec
 from common.generator.motion_codec import fit_motion_codec
+from common.generator.text_encoders import make_text
+from common.motion.recording import Recording
 from server.checkpoint import Checkpoint
 from simulations.config import Simulation
-from simulations.corpus import Corpus
+from simulations.corpus import Corpus, corpus
 from simulations.prepare import declared_units, make_plan, open_people, prepare
 from simulations.public_corpus import public_corpus
 from simulations.toml import to_toml
@@ -111,6 +115,39 @@ def test_toml_is_read_back_as_it_was_written() -> None:
         "table": {"inner": 3, "deeper": {"x": 0.5}},
     }
     assert tomllib.loads(to_toml(values)) == values
+
+
+def test_the_public_corpus_carries_the_sentences_of_its_motions() -> None:
+    """A recording without captions is told by its label's public sentence; public training sees them."""
+    config = small(text_encoder="template", text_size=8)
+    data = open_people(config)
+    found = public_corpus(config, data)
+    assert found is not None and found.text is not None
+    rows = torch.arange(10)
+    condition = found.condition(rows, 1, torch.Generator().manual_seed(0))
+    text = make_text("template", 8, data.labels)
+    assert text is not None
+    assert condition.text.shape == (10, 8) and float(condition.text.norm(dim=1).min()) > 0.99
+    said = [Recording(person="", name="", label="walk", samples=np.zeros((61, 22, 3), np.float32),
+                      captions=captions) for captions in (("a person runs", "kicks"), ())]  # fmt: skip
+    own = corpus(iter(said), data.modality, data.labels, text).text
+    assert own is not None
+    assert torch.equal(own.table, text.encode(["a person runs", "kicks", "a person walks"]))
+    assert public_corpus(small(), data).condition(rows, 1, torch.Generator()).text.shape == (10, 0)  # type: ignore[union-attr]
+
+
+def test_a_plan_with_text_names_its_encoder(public: Corpus, tmp_path: Path) -> None:
+    config = small(text_encoder="template", text_size=8)
+    plan = prepare(config, open_people(config), public, tmp_path)
+    assert plan.text["kind"] == "template"
+    kept = Checkpoint.load(tmp_path).loaded_assets().text
+    assert kept is not None and kept.size == 8
+    assert prepare(small(), open_people(small()), public, _new(tmp_path / "none")).text == {}
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _codec(public: Corpus) -> Codec:

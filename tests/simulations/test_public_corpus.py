@@ -16,6 +16,7 @@ from common.motion.population import ACTIONS
 from common.motion.recording import SKELETON, Modality, Recording
 from common.motion.sensors import SENSOR
 from simulations.config import Simulation
+from simulations.corpus import corpus
 from simulations.evaluation.evaluator import Evaluator
 from simulations.prepare import open_people
 from simulations.public_corpus import public_corpus
@@ -103,8 +104,6 @@ def test_virtual_watches_are_nearer_to_real_ones_than_no_walking_at_all() -> Non
     public = public_corpus(config, data)
     assert public is not None
     evaluator = Evaluator.fit(public.windows, data.modality)
-    from simulations.public_corpus import corpus
-
     real = corpus(data.recordings(data.people()), data.modality, data.labels)
     for label, other in (("WALKING", "SEATED"), ("SEATED", "WALKING"), ("SITTING_DOWN", "WALKING")):
         mine, theirs = (public.windows[public.labels == data.labels.index(name)] for name in (label, other))
