@@ -9,6 +9,8 @@ import pytest
 
 from client.datasets import DataOptions, open_data_set
 from common.errors import InputError
+from common.motion.sensor_units import DETECT, unit_factors
+from common.motion.sensors import CHANNELS
 from common.motion.skeleton import JOINT_NAMES
 from tests.common.motion.files import (
     markers_of,
@@ -153,7 +155,6 @@ def test_a_column_of_people_and_labels_counts_where_they_are_declared(tmp_path: 
 
 
 def test_one_persons_unit_is_found_from_their_own_rows_alone(tmp_path: Path) -> None:
-    """The control: bob's rows in g beside ann's in m/s^2 would move ann's if a file were looked at whole."""
     mine = sensor_rows()
     header = f"{HEADER},person"
     text = [header, *(",".join(f"{c:.6g}" for c in row) + ",ann" for row in mine)]
@@ -165,6 +166,9 @@ def test_one_persons_unit_is_found_from_their_own_rows_alone(tmp_path: Path) -> 
     data = open_data_set(tmp_path, DataOptions())
     assert np.array_equal(next(iter(data.recordings(["ann"]))).samples, alone)
     assert data.people() == ("ann", "bob")
+    whole = np.concatenate([mine, theirs])[:, 1:4]
+    found = unit_factors(tmp_path / "a.csv", CHANNELS[:3], [DETECT] * 3, whole)[1]
+    assert found == {"acceleration": "g"}, "control: the file looked at whole would move ann's unit"
 
 
 def test_faults_of_sensor_tables_are_named(tmp_path: Path) -> None:
