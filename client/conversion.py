@@ -42,6 +42,8 @@ def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
         raise InputError(f"{data.origin}: no motion that can be used; see fedmotion data inspect --files")
     optional = ("label", CAPTION_COLUMN, RECORD_COLUMN)
     absent = {name for name in optional if not any(row[name] for row in rows)}
+    if all(row[RECORD_COLUMN] == row["source"] for row in rows):
+        absent.add(RECORD_COLUMN)  # every motion is its own record, as without the column
     _write_manifest(out / USUAL_NAME, [name for name in _COLUMNS if name not in absent], rows)
     people = len({row["person"] for row in rows}) if known else 0
     return {

@@ -33,7 +33,7 @@ Joints = Annotated[
 ]
 Split = Annotated[str | None, typer.Option(help="List of motions of a HumanML3D folder, as train.")]
 Rate = Annotated[float | None, typer.Option(help="Frames or samples a second of files that do not say it.")]
-Device = Annotated[str, typer.Option(help="sw the watch or sp the phone, of the SP-SW-HAR layout.")]
+SensorDevice = Annotated[str, typer.Option(help="sw the watch or sp the phone, of the SP-SW-HAR layout.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable files out, and say how many.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
@@ -60,7 +60,7 @@ def inspect(
     joints: Joints = None,
     split: Split = None,
     rate: Rate = None,
-    device: Device = "sw",
+    sensor_device: SensorDevice = "sw",
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
@@ -73,7 +73,7 @@ def inspect(
     from client.inspection import inspect_data
 
     found = inspect_data(
-        _open(path, data_format, person_pattern, manifest, labels, joints, split, rate, device, True),
+        _open(path, data_format, person_pattern, manifest, labels, joints, split, rate, sensor_device, True),
         people=people,
         files=files,
     )
@@ -101,7 +101,7 @@ def convert(
     joints: Joints = None,
     split: Split = None,
     rate: Rate = None,
-    device: Device = "sw",
+    sensor_device: SensorDevice = "sw",
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
@@ -112,7 +112,9 @@ def convert(
     """
     from client.conversion import convert_data
 
-    opened = _open(path, data_format, person_pattern, manifest, labels, joints, split, rate, device, skip_bad)
+    opened = _open(
+        path, data_format, person_pattern, manifest, labels, joints, split, rate, sensor_device, skip_bad
+    )
     found = convert_data(opened, to, out)
     if as_json:
         print(json.dumps(found, indent=2))
@@ -132,7 +134,7 @@ def _open(
     joints: Path | None,
     split: str | None,
     rate: float | None,
-    device: str,
+    sensor_device: str,
     skip_bad: bool,
 ) -> DataSet:
     from client.datasets import DataOptions, open_data_set
@@ -142,7 +144,7 @@ def _open(
         person_pattern=person_pattern,
         manifest=None if manifest is None else str(manifest),
         labels=words,
-        device=_one_of(device, "--device", ("sw", "sp")),
+        device=_one_of(sensor_device, "--sensor-device", ("sw", "sp")),
         skip_bad=skip_bad,
         format=None if data_format is None else _one_of(data_format, "--data-format", _formats()),
         joints=None if joints is None else str(joints),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from client.datasets.motion_folder import Clip, MotionFolder, files_with, named_person
+from client.datasets.motion_folder import Clip, MotionFolder, files_with
 from common.motion.amass import SUFFIX, read_amass
 from common.motion.intake import Motion
 
@@ -16,8 +16,8 @@ class AmassFolder(MotionFolder):
     """A folder of AMASS files as a data set.
 
     Without pattern and manifest the person is the path of the folder that a file lies in
-    (`CMU/01`), as AMASS has one for each subject, or at the top the text before the first
-    `_` of its name. Files of body shapes (`shape.npz`, `*_stagei.npz`) are no motions.
+    (`CMU/01`), as AMASS has one for each subject. Files of body shapes (`shape.npz`,
+    `*_stagei.npz`) are no motions.
     """
 
     kind = "AMASS"
@@ -34,8 +34,7 @@ class AmassFolder(MotionFolder):
         return motions
 
     def _named_person(self, key: str) -> str:
-        folder = key.rpartition("/")[0]
-        return folder or named_person(key, None)
+        return key.rpartition("/")[0] or self._folder.resolve().name
 
     def _read(self, clip: Clip) -> Motion:
         return read_amass(clip.path, self._options.rate)

@@ -101,7 +101,7 @@ def test_inspect_says_that_nobody_is_known(tmp_path: Path, capsys: pytest.Captur
 def test_a_real_folder_is_inspected_in_one_go(
     sensor_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    value = found(capsys, sensor_folder / "recordings" / "s01", "--device", "sp")
+    value = found(capsys, sensor_folder / "recordings" / "s01", "--sensor-device", "sp")
     assert value["people"] == 1 and value["left_out"] == 0 and value["modality"]["rate"] == 50.0
     assert value["labels"].keys() >= {"WALKING", "TURNING"} and value["files"]["time"] == {"ms": 6}
 
@@ -147,7 +147,8 @@ def test_what_is_converted_reads_back_with_its_people_labels_and_captions(
     for before, after in pairs:
         assert (before.person, before.label) == (after.person, after.label)
         assert np.abs(project_bones(before.samples) - project_bones(after.samples)).max() < 2e-3
-    assert ",secret2\n" in (tmp_path / "new" / "manifest.csv").read_text(encoding="utf-8")
+    text = (tmp_path / "new" / "manifest.csv").read_text(encoding="utf-8")
+    assert text.startswith("file,person,label,source\n") and "yan,walk,secret2\n" in text
 
 
 def test_unknown_people_stay_unknown_and_a_mirror_stays_with_its_motion(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_amass_becomes_bvh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (("convert", "clips", "--to", "npy", "--out", "new"), "or pass --skip-bad to leave it out"),
         (("inspect", "nowhere"), "nowhere: does not exist; give a folder"),
         (("inspect", "clips", "--data-format", "bvx"), "--data-format bvx: choose from bvh, humanml3d"),
-        (("inspect", "clips", "--device", "tv"), "--device tv: choose from sw, sp"),
+        (("inspect", "clips", "--sensor-device", "tv"), "--sensor-device tv: choose from sw, sp"),
         (("inspect", "clips", "--labels", "run"), "no file"),
     ],
 )

@@ -9,6 +9,8 @@ import pytest
 
 from client.datasets import DataOptions, open_data_set
 from common.errors import InputError
+from common.motion.sensor_units import DETECT, unit_factors
+from common.motion.sensors import CHANNELS
 from common.motion.skeleton import JOINT_NAMES
 from tests.common.motion.files import (
     markers_of,
@@ -39,15 +41,15 @@ def test_amass_has_a_folder_for_each_person_and_files_of_shapes(tmp_path: Path) 
         "KIT",
     )
     flat = tmp_path / "CMU" / "01"
-    assert open_data_set(flat, DataOptions()).people() == ("walk",)
+    assert open_data_set(flat, DataOptions()).people() == ("01",)
 
 
 def test_amass_without_a_rate_takes_the_one_that_is_stated(tmp_path: Path) -> None:
     write_npz(tmp_path / "ann_1.npz", frames=240, mocap_framerate=None)
     with pytest.raises(InputError, match=r"says no frame rate .*; give --rate"):
-        list(open_data_set(tmp_path, DataOptions()).recordings(["ann"]))
+        list(open_data_set(tmp_path, DataOptions()).recordings([tmp_path.name]))
     data = open_data_set(tmp_path, DataOptions(rate=120.0))
-    assert [len(r.samples) for r in data.recordings(["ann"])] == [40]
+    assert [len(r.samples) for r in data.recordings(data.people())] == [40]
 
 
 def test_arrays_have_a_manifest_with_captions_and_records(tmp_path: Path) -> None:
@@ -86,11 +88,20 @@ def test_several_formats_in_a_folder_are_not_guessed_between(tmp_path: Path) -> 
     write_npz(tmp_path / "bob_1.npz")
     with pytest.raises(InputError, match=r"holds bvh and amass; say which .*--data-format bvh"):
         open_data_set(tmp_path, DataOptions())
-    assert open_data_set(tmp_path, DataOptions(format="amass")).people() == ("bob",)
+    assert open_data_set(tmp_path, DataOptions(format="amass")).people() == (tmp_path.name,)
     write_humanml3d(tmp_path / "hml", {"000001": walk(0)})
     assert open_data_set(tmp_path / "hml", DataOptions()).origin == "HumanML3D folder hml"
     with pytest.raises(InputError, match="no motion file"):
         open_data_set(tmp_path / "hml" / "texts", DataOptions())
+
+
+def test_a_part_of_humanml3d_is_not_taken_for_a_folder_of_people(tmp_path: Path) -> None:
+    """Each motion would count as a person of its own, and its mirror as another."""
+    write_humanml3d(tmp_path / "deep" / "hml", {"000001": walk(0), "M000001": walk(1)})
+    for path in (tmp_path / "deep", tmp_path / "deep" / "hml" / "new_joints"):
+        with pytest.raises(InputError, match=r"new_joints is a part of a HumanML3D folder: give .*hml"):
+            open_data_set(path, DataOptions())
+    assert len(open_data_set(tmp_path / "deep", DataOptions(format="npy")).people()) == 2
 
 
 @pytest.mark.parametrize(
@@ -153,7 +164,6 @@ def test_a_column_of_people_and_labels_counts_where_they_are_declared(tmp_path: 
 
 
 def test_one_persons_unit_is_found_from_their_own_rows_alone(tmp_path: Path) -> None:
-    """The control: bob's rows in g beside ann's in m/s^2 would move ann's if a file were looked at whole."""
     mine = sensor_rows()
     header = f"{HEADER},person"
     text = [header, *(",".join(f"{c:.6g}" for c in row) + ",ann" for row in mine)]
@@ -165,6 +175,9 @@ def test_one_persons_unit_is_found_from_their_own_rows_alone(tmp_path: Path) -> 
     data = open_data_set(tmp_path, DataOptions())
     assert np.array_equal(next(iter(data.recordings(["ann"]))).samples, alone)
     assert data.people() == ("ann", "bob")
+    whole = np.concatenate([mine, theirs])[:, 1:4]
+    found = unit_factors(tmp_path / "a.csv", CHANNELS[:3], [DETECT] * 3, whole)[1]
+    assert found == {"acceleration": "g"}, "control: the file looked at whole would move ann's unit"
 
 
 def test_faults_of_sensor_tables_are_named(tmp_path: Path) -> None:

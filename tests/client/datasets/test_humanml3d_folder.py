@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ def test_without_people_only_records_can_be_protected(folder: Path) -> None:
     check_unit(data, "record")
     users = Users.gather(data.recordings(data.people()), data, "record")
     assert len(users) == 3, "a motion and its mirror are one record"
+    apart = (replace(r, record="", person=r.name) for r in data.recordings(data.people()))
+    assert len(Users.gather(apart, data, "record")) == 4, "control: they are two where nothing joins them"
 
 
 def test_the_mirror_of_a_known_person_is_the_same_record_too(folder: Path) -> None:
