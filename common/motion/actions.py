@@ -206,9 +206,9 @@ def kick(motions: Motions, time: Floats) -> Pose:
     tucked = ease((time - t3 - 0.05) / (0.45 * home)) - ease((time - t3 - 0.45 * home) / (0.55 * home))
     leg[..., KNEE] = _deg(8) + (folded - _deg(8)) * (go - late) + _deg(52) * tucked
     leg[..., ANKLE] = _deg(-14) * (go - rest)
-    leg[..., ADDUCTION] = _deg(-9) * (swing - rest)
-    leg[..., HIP_ROTATION] = 0.0
     power = swing - rest
+    leg[..., ADDUCTION] = _deg(-9) * power
+    leg[..., HIP_ROTATION] = 0.0
     plan.core[..., TILT] += _deg(12) * power - _deg(6) * (go - swing)
     plan.core[..., EXTENSION] += _deg(3) * power - _deg(5) * (go - swing)
     plan.core[..., NECK] += _deg(8) * power
@@ -223,13 +223,8 @@ def kick(motions: Motions, time: Floats) -> Pose:
     plan.root[..., 1] -= 0.006 * stature * weight
     plan.root[..., 2] += support[..., 2] * weight - 0.012 * stature * power
     free = ease((time - t1 - 0.02) / 0.22) - ease((time - t4 + 0.30) / 0.30)
-    done = _free_leg(plan, free)
-    facts = {
-        "foot": np.where(motions.left, 1.0, -1.0),
-        "peak": np.rad2deg(peak)[:, 0],
-        "duration": span[:, 0],
-    }
-    return replace(done, facts=facts)
+    foot = np.where(motions.left, 1.0, -1.0)
+    return replace(_free_leg(plan, free), facts={"foot": foot, "peak": np.rad2deg(peak)[:, 0]})
 
 
 def _swing_arms(plan: Plan, loaded: Floats, power: Floats, weight: Floats) -> None:

@@ -94,6 +94,9 @@ def test_infinity_is_a_value_and_a_meaningless_epsilon_is_not() -> None:
     [
         ({"sites": 2, "site_column": "ward"}, "sites, \\[\\[site\\]\\] and site_column"),
         ({"steps_per_round": 2, "trust": "central"}, "trust = local"),
+        ({"data": "somewhere", "heterogeneity": 1.0}, "of procedural people"),
+        ({"data": "somewhere", "actions": "all"}, "of procedural people"),
+        ({"heterogeneity": 11.0}, "heterogeneity is 11"),
         ({"epsilon": 0.0, "rounds": 0}, "rounds.*epsilon"),
         ({"sites_per_person": 0}, "--sites-per-person is 0"),
         ({"sites_per_person": 21}, "--sites-per-person is 21"),

@@ -39,7 +39,8 @@ def test_motions_start_at_the_origin_facing_forward(joints: Tensor) -> None:
 
 def test_features_ignore_place_and_direction(joints: Tensor) -> None:
     moved = turn(joints, torch.tensor(1.2)) + torch.tensor([3.0, 0.0, -2.0])
-    assert (to_features(joints) - to_features(moved)).abs().max() < 1e-5
+    # A fast runner gets 10 m away, where float32 steps by 1e-6 m, and velocities are twenty times that.
+    assert (to_features(joints) - to_features(moved)).abs().max() < 5e-5
 
 
 def test_walking_straight_is_velocity_along_z(joints: Tensor) -> None:
