@@ -13,6 +13,10 @@ import pytest
 import client.cli
 import server.cli
 import simulations.cli
+from common.generator.denoisers import KINDS
+from common.generator.diffusion import PARAMETERISATIONS
+from common.generator.noise_levels import NOISE_LEVELS
+from common.generator.samplers import SAMPLERS
 from common.methods.dp_sgd import DPSGD
 from simulations.config import Simulation, SiteTable
 from simulations.repeat import FILE_ONLY
@@ -67,15 +71,23 @@ def test_every_flag_is_documented_and_the_other_keys_are_for_files_only() -> Non
 
 def test_every_option_of_the_method_is_documented_with_its_range() -> None:
     rows = table("Options of `dp_sgd`")
-    options = {name: item for name, item in DPSGD.__dataclass_fields__.items() if "low" in item.metadata}
+    options = {name: item for name, item in DPSGD.__dataclass_fields__.items() if item.metadata}
     assert {"total_rounds", *rows} == set(options), "total_rounds is the key rounds"
     for name, (default, reach, _) in rows.items():
-        low, high = options[name].metadata["low"], options[name].metadata["high"]
-        assert (default, reach) == (str(options[name].default), f"{low} to {high}"), name
+        facts = options[name].metadata
+        said = ", ".join(facts["choices"]) if "choices" in facts else f"{facts['low']} to {facts['high']}"
+        assert (default, reach) == (str(options[name].default), said), name
+
+
+def test_the_page_of_the_generator_lists_what_there_is() -> None:
+    text = (ROOT / "docs" / "generator.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)`.*\n(?!\|---)", text, re.M)
+    assert set(rows) == {*KINDS, *PARAMETERISATIONS, *NOISE_LEVELS, *SAMPLERS}
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/configuration.md", "simulations/benchmarks/results/demo.md"]
+    "name",
+    ["README.md", "docs/configuration.md", "docs/generator.md", "simulations/benchmarks/results/demo.md"],
 )
 def test_every_command_in_the_documents_has_the_flags_it_is_given(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")

@@ -7,9 +7,14 @@ import sys
 import torch
 from rich.console import Console
 
-from simulations.benchmarks import accounting, clipping, noise
+from simulations.benchmarks import accounting, clipping, noise, sampling
 
-_TABLES = {"clipping": clipping.table, "noise": noise.table, "accounting": accounting.table}
+_TABLES = {
+    "clipping": clipping.table,
+    "noise": noise.table,
+    "accounting": accounting.table,
+    "sampling": sampling.table,
+}
 
 
 def main(names: list[str]) -> None:
