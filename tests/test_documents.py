@@ -15,6 +15,10 @@ import client.data
 import server.cli
 import simulations.cli
 import simulations.pretrain_cli
+from common.generator.denoisers import KINDS
+from common.generator.diffusion import PARAMETERISATIONS
+from common.generator.noise_levels import NOISE_LEVELS
+from common.generator.samplers import SAMPLERS
 from common.methods.dp_sgd import DPSGD
 from simulations.config import Simulation, SiteTable
 from simulations.repeat import FILE_ONLY
@@ -80,9 +84,26 @@ def test_every_option_of_the_method_is_documented_with_its_range() -> None:
         assert (default, reach) == (str(options[name].default), said), name
 
 
+def test_the_page_of_the_generator_lists_what_there_is() -> None:
+    text = (ROOT / "docs" / "generator.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)`.*\n(?!\|---)", text, re.M)
+    assert set(rows) == {*KINDS, *PARAMETERISATIONS, *NOISE_LEVELS, *SAMPLERS}
+
+
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "docs/configuration.md", "docs/formats.md", "simulations/benchmarks/results/demo.md"],
+    [
+        "README.md",
+        "docs/configuration.md",
+        "docs/formats.md",
+        "docs/generator.md",
+        "docs/pretraining.md",
+        "docs/text.md",
+        "docs/codecs.md",
+        "docs/player.md",
+        "docs/representation.md",
+        "simulations/benchmarks/results/demo.md",
+    ],
 )
 def test_every_command_in_the_documents_has_the_flags_it_is_given(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")

@@ -15,7 +15,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from simulations.benchmarks import accounting, clipping, codecs, noise, people, pretraining, text
+from simulations.benchmarks import (
+    accounting,
+    clipping,
+    codecs,
+    noise,
+    people,
+    pretraining,
+    sampling,
+    text,
+)
 
 _TABLES = {
     "clipping": clipping.table,
@@ -23,6 +32,7 @@ _TABLES = {
     "accounting": accounting.table,
     "people": people.table,
     "text": text.table,
+    "sampling": sampling.table,
 }
 _NAMED_ONLY = {"pretraining": pretraining.table}
 """Too long to be among all."""
