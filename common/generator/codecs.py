@@ -86,7 +86,7 @@ def fit_codec(
 
 def _identity(public: PublicMotions | None, modality: Modality, names: tuple[str, ...]) -> IdentityCodec:
     codec = IdentityCodec(names, modality, Scale.fixed(modality))
-    if public is not None and modality.kind == "skeleton":
+    if public is not None:
         scale = Scale.fit(modality, public.windows)
         codec = IdentityCodec(names, modality, scale, public.sha256, public.origin)
     if codec.latent > MOST_LATENT:

@@ -27,6 +27,7 @@ Least units: a public corpus that never turns or lies down must not make a priva
 the bound of the latents."""
 _UNITS: Final = (0.02, 0.05, 0.2, 0.35)
 """The same without a public corpus, around somebody who stands: six of them hold a run and a jump."""
+_LEAST_SENSED: Final = 0.1  # of a sensor's physical unit
 _REACH: Final = 10.0  # decoded frames are cut at this many units
 
 
@@ -46,12 +47,12 @@ class Scale:
 
     @classmethod
     def fit(cls, modality: Modality, windows: Tensor) -> Self:
-        """Means of PUBLIC skeleton `windows` and the deviation of each block; of sensors, the constants."""
-        if modality.kind == "sensor":
-            return cls.fixed(modality)
+        """Means of PUBLIC `windows` and the deviation of each block, of a sensor each channel."""
         values = _values(modality, windows).flatten(0, 1)
         mean = values.mean(dim=0)
         spread = (values - mean).square().mean(dim=0)
+        if modality.kind == "sensor":
+            return cls(mean, torch.maximum(spread.sqrt(), _LEAST_SENSED * physical_units(modality)))
         for block in _BLOCKS:
             spread[block] = spread[block].mean()
         return cls(mean, torch.maximum(spread.sqrt(), _each(_LEAST)))
