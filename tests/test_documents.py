@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import client.cli
 import server.cli
@@ -16,6 +17,7 @@ import simulations.cli
 import simulations.pretrain_cli
 from common.methods.dp_sgd import DPSGD
 from simulations.config import Simulation, SiteTable
+from simulations.pretraining import Pretraining
 from simulations.repeat import FILE_ONLY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,9 +34,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 FLAGS_ONLY = {"config", "out", "resume", "as_json"}
 
 
-def table(heading: str) -> dict[str, list[str]]:
-    """The rows under a heading of docs/configuration.md, by the name in their first column."""
-    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+def table(heading: str, page: str = "configuration") -> dict[str, list[str]]:
+    """The rows under a heading of a page of docs/, by the name in their first column."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = [
         [cell.strip(" `") for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.*", section, re.M)
@@ -47,12 +49,17 @@ def default_of(field: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("heading", "model", "column"), [("Keys", Simulation, 1), ("Sites: `[[site]]`", SiteTable, 0)]
+    ("heading", "model", "column", "page"),
+    [
+        ("Keys", Simulation, 1, "configuration"),
+        ("Sites: `[[site]]`", SiteTable, 0, "configuration"),
+        ("Settings", Pretraining, 1, "pretraining"),
+    ],
 )
 def test_every_key_is_documented_with_its_default(
-    heading: str, model: type[Simulation] | type[SiteTable], column: int
+    heading: str, model: type[BaseModel], column: int, page: str
 ) -> None:
-    rows = table(heading)
+    rows = table(heading, page)
     assert list(rows) == list(model.model_fields)
     for name, field in model.model_fields.items():
         said = rows[name][column]
@@ -67,6 +74,13 @@ def test_every_flag_is_documented_and_the_other_keys_are_for_files_only() -> Non
     assert said == {name: f"--{name.replace('_', '-')}" if name in flags else "" for name in said}
 
 
+def test_every_flag_of_pretrain_is_documented() -> None:
+    flags = set(inspect.signature(simulations.pretrain_cli.pretrain).parameters) - FLAGS_ONLY
+    said = {name: row[0] for name, row in table("Settings", "pretraining").items()}
+    assert flags < said.keys()
+    assert said == {name: f"--{name.replace('_', '-')}" if name in flags else "" for name in said}
+
+
 def test_every_option_of_the_method_is_documented_with_its_range() -> None:
     rows = table("Options of `dp_sgd`")
     options = {name: item for name, item in DPSGD.__dataclass_fields__.items() if item.metadata}
@@ -78,7 +92,8 @@ def test_every_option_of_the_method_is_documented_with_its_range() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/configuration.md", "simulations/benchmarks/results/demo.md"]
+    "name",
+    ["README.md", "docs/configuration.md", "docs/pretraining.md", "simulations/benchmarks/results/demo.md"],
 )
 def test_every_command_in_the_documents_has_the_flags_it_is_given(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
