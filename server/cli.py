@@ -78,9 +78,9 @@ def _plan_lines(found: Mapping[str, Any]) -> Iterator[str]:
     from server.budget import percent
 
     yield (
-        f"{found['users']:,} people, epsilon {found['epsilon']:.4g} at delta {found['delta']:.3g}"
-        f" for every {found['unit']} ({found['neighbouring']}, {found['accountant']}, trust {found['trust']}, {found['sites']} sites,"
-        f" at most {found['sites_per_person']} a person):"
+        f"{found['users']:,} people, epsilon {found['epsilon']:.4g} at delta {found['delta']:.3g} for every"
+        f" {found['unit']} ({found['neighbouring']}, {found['accountant']}, trust {found['trust']},"
+        f" {found['sites']} sites, at most {found['sites_per_person']} a person):"
     )
     yield f"  {found['rounds']} rounds at sampling rate {found['sampling_rate']}"
     yield f"  noise multiplier {found['noise_multiplier']:.4g}"

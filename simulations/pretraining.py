@@ -109,6 +109,8 @@ def _read(source: Path | None) -> dict[str, Any]:
         raise InputError(f"{source}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{source} is not valid TOML: {error}") from None
+    if isinstance(values.get("public"), str):
+        values["public"] = [values["public"]]
     if isinstance(values.get("public"), list):
         values["public"] = [
             source.parent / path if isinstance(path, str) else path for path in values["public"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -136,6 +137,19 @@ def test_bad_input_is_one_line(
 def test_a_bad_file_of_settings_is_one_line(tmp_path: Path, refused: Refused, text: str, said: str) -> None:
     assert said in refused("pretrain", write(tmp_path, text), "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_one_line_and_what_was_saved_before_goes_on(tmp_path: Path, refused: Refused) -> None:
+    settings, out = write(tmp_path, PUBLIC + "save_seconds = 0.0\n"), tmp_path / "out"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        said = refused("pretrain", settings, "--out", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"cannot write {out / HALFWAY}: " in said and "free space" in said
+    assert pretrain("--resume", "--out", out) == 0
+    Pretrained.load(out)
 
 
 def test_a_folder_in_use_and_other_settings_are_refused(

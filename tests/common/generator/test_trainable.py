@@ -130,6 +130,16 @@ def test_an_engine_agrees_with_the_loop(network: str, train: str, engine: Engine
     assert getattr(found, "_rest", frozenset()) == frozenset()
 
 
+def test_a_frozen_network_takes_no_memory_for_each_unit() -> None:
+    """As many units fit at once however wide the weights are that nobody trains."""
+    wide = ResidualMLP(latent=FRAMES * WIDTH, labels=LABELS, width=512, depth=2)
+    chosen = Trainable(wide, wide.init(0), "bias_norm", 1)
+    parameters = chosen.init(0)
+    step = Step(Fitting(chosen), Layout.of(parameters))
+    assert sum(value.nbytes for value in chosen.base.values()) > 2**21
+    assert max(choose(step, parameters, drawn, Speed(units=16, memory=2**21)).widths) == 16
+
+
 def gradient(denoiser: Denoiser, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
     parts = torch.autograd.grad(Fitting(denoiser).loss(leaves, drawn()).sum(), list(leaves.values()))
