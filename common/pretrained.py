@@ -92,4 +92,6 @@ class Pretrained:
             build(found.method, found.design, assets).dimension  # noqa: B018  checks the base
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise InputError(f"{path} does not load: {error}; pre-train again") from None
         return found

@@ -69,10 +69,6 @@ def answer(question: Question) -> dict[str, Any]:
             f"{rounds} rounds at noise multiplier {multiplier:g} cost more than epsilon {LARGEST_EPSILON:g},"
             " which promises nothing: give a larger --noise-multiplier or fewer --rounds"
         )
-    one = _noise_share(multiplier, question.sampling_rate, rounds, spread(question.trust, question.sites))
-    usable, coarse = (math.floor((limit * question.users / one) ** 2) for limit in (USABLE, COARSE))
-    dimension = question.parameters or MODEL
-    model = one * math.sqrt(dimension) / question.users
     return {
         "users": question.users,
         "unit": "user",
@@ -88,6 +84,17 @@ def answer(question: Question) -> dict[str, Any]:
         "sampling_rate": question.sampling_rate,
         "noise_multiplier": multiplier,
         "events": [vars(event)],
+        **_learned(question, multiplier, rounds),
+    }
+
+
+def _learned(question: Question, multiplier: float, rounds: int) -> dict[str, Any]:
+    """What a model learns through the noise."""
+    one = _noise_share(multiplier, question.sampling_rate, rounds, spread(question.trust, question.sites))
+    usable, coarse = (math.floor((limit * question.users / one) ** 2) for limit in (USABLE, COARSE))
+    dimension = question.parameters or MODEL
+    model = one * math.sqrt(dimension) / question.users
+    return {
         "dimension_usable": usable,
         "dimension_coarse": coarse,
         "model_dimension": dimension,

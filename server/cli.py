@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -47,7 +48,7 @@ def plan(
     it that may be trained in private is called usable (noise up to 10 %), coarse (up to 100 %) or drowned.
     """
     from common.query import Trust
-    from server.budget import Question, answer, percent, with_parameters
+    from server.budget import Question, answer, with_parameters
     from server.parts import private_parameters
 
     parts = private_parameters(pretrained, train, rank, parameters)
@@ -68,23 +69,27 @@ def plan(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    lines = (
-        f"{users:,} people, epsilon {found['epsilon']:.4g} at delta {found['delta']:.3g} for every user"
-        f" ({found['neighbouring']}, {found['accountant']}, trust {trust}, {sites} sites,"
-        f" at most {sites_per_person} a person):",
-        f"  {found['rounds']} rounds at sampling rate {sampling_rate}",
-        f"  noise multiplier {found['noise_multiplier']:.4g}",
-        f"  usable up to {found['dimension_usable']:,} parameters (noise 5 % of the signal)",
-        f"  coarse up to {found['dimension_coarse']:,} (noise 30 %: the rough shape of motions)",
-        *(
-            f"  {name}: {part['parameters']:,} private parameters, noise {percent(part['noise'])} of"
-            f" the signal: {part['verdict']}"
-            for name, part in found["parts"].items()
-        ),
-        f"  {found['advice']}",
-    )
-    for line in lines:
+    for line in _plan_lines(found):
         print(line)
+
+
+def _plan_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """What `answer` found, in words."""
+    from server.budget import percent
+
+    yield (
+        f"{found['users']:,} people, epsilon {found['epsilon']:.4g} at delta {found['delta']:.3g} for every"
+        f" {found['unit']} ({found['neighbouring']}, {found['accountant']}, trust {found['trust']},"
+        f" {found['sites']} sites, at most {found['sites_per_person']} a person):"
+    )
+    yield f"  {found['rounds']} rounds at sampling rate {found['sampling_rate']}"
+    yield f"  noise multiplier {found['noise_multiplier']:.4g}"
+    yield f"  usable up to {found['dimension_usable']:,} parameters (noise 5 % of the signal)"
+    yield f"  coarse up to {found['dimension_coarse']:,} (noise 30 %: the rough shape of motions)"
+    for name, part in found["parts"].items():
+        size, noise = part["parameters"], percent(part["noise"])
+        yield f"  {name}: {size:,} private parameters, noise {noise} of the signal: {part['verdict']}"
+    yield f"  {found['advice']}"
 
 
 def generate(

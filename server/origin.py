@@ -1,4 +1,4 @@
-"""What of a run's generator was trained in private, and where the rest comes from."""
+"""What of a run's generator was trained on the sites' people, and where the rest comes from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def training_section(run: Mapping[str, Any]) -> str:
     if parameters:
         train = str(parameters["train"])
         trained = f"{parameters['private']:,} of {parameters['all']:,}: {_PARTS.get(train, train)}"
-        rows.append(("Trained in private", escape(trained)))
+        rows.append(("Trained on the sites' people", escape(trained)))
         if parameters["noise"] > 0:
             share = f"{100 * parameters['noise']:.2g} % of the signal: {parameters['verdict']}"
             rows.append(("Noise that is left", escape(share)))

@@ -22,10 +22,11 @@ class Parameters:
 
     def line(self) -> str:
         """One line to print before the training."""
-        part = f"{self.private:,} of {self.all:,} parameters are trained in private (train = {self.train})"
+        part = f"{self.private:,} of {self.all:,} parameters are trained"
         if self.noise == 0:
-            return f"{part}, without noise"
-        return f"{part}: noise {percent(self.noise)} of the signal, {self.verdict}"
+            return f"{part}, without noise (train = {self.train})"
+        noise = f"noise {percent(self.noise)} of the signal, {self.verdict}"
+        return f"{part} in private (train = {self.train}): {noise}"
 
 
 def parameters_of(folder: Path, units: int, sites: int) -> Parameters:

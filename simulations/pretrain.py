@@ -19,8 +19,10 @@ from client.site import resolve_device
 from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
+from common.generator.sensor_codec import SensorCodec
 from common.method import GradientMethod
 from common.methods import build, design_of
+from common.motion.sensors import SENSOR
 from common.pretrained import FILE, Pretrained, Provenance
 from common.sealed import read_sealed, write_sealed
 from common.storage import exclusive, read_json, write_json, writing
@@ -99,6 +101,7 @@ def pretrain(request: Request, console: Console) -> dict[str, Any]:
 
 def _fresh(request: Request) -> Pretraining:
     config = read_pretraining(request.source, request.flags)
+    build(config.method, config.options, Assets(SensorCodec(SENSOR, ())))  # wrong options, before any motion
     out = request.out
     if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - _UNFINISHED):
         raise InputError(f"{out} exists: add --resume to go on with it, or choose another --out")

@@ -23,8 +23,8 @@ class Pretraining(BaseModel):
     `public`: folders of public motions, `origin` where they come from and under which licence;
     `people`: procedural public people (default: 500 where there is no folder, else none), of
     `motions` each, who do the six basic `actions` or all. `labels`: the vocabulary (default: all labels
-    of the motions). `codec`, `codec_file`, `latent`, `window`, `text_encoder`, `text_size`, `method`, `options`: the design, which
-    private training takes over. `steps` of AdamW, each on
+    of the motions). `codec`, `codec_file`, `latent`, `window`, `text_encoder`, `text_size`, `method`,
+    `options`: the design, which private training takes over. `steps` of AdamW, each on
     `batch` windows, at `learning_rate` falling to zero as half a cosine, with `weight_decay`;
     `ema`: decay of the averaged parameters that are kept. `holdout`: share of the public people whose
     loss is only looked at. `save_seconds`: between two files to resume from.
@@ -118,6 +118,8 @@ def _read(source: Path | None) -> dict[str, Any]:
         raise InputError(f"{source}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{source} is not valid TOML: {error}") from None
+    if isinstance(values.get("public"), str):
+        values["public"] = [values["public"]]
     if isinstance(values.get("public"), list):
         values["public"] = [
             source.parent / path if isinstance(path, str) else path for path in values["public"]

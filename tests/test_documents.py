@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import client.cli
 import client.data
@@ -21,6 +22,7 @@ from common.generator.noise_levels import NOISE_LEVELS
 from common.generator.samplers import SAMPLERS
 from common.methods.dp_sgd import DPSGD
 from simulations.config import Simulation, SiteTable
+from simulations.pretraining import Pretraining
 from simulations.repeat import FILE_ONLY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,9 +41,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 FLAGS_ONLY = {"config", "out", "resume", "as_json"}
 
 
-def table(heading: str) -> dict[str, list[str]]:
-    """The rows under a heading of docs/configuration.md, by the name in their first column."""
-    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+def table(heading: str, page: str = "configuration") -> dict[str, list[str]]:
+    """The rows under a heading of a page of docs/, by the name in their first column."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = [
         [cell.strip(" `") for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.*", section, re.M)
@@ -54,12 +56,17 @@ def default_of(field: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("heading", "model", "column"), [("Keys", Simulation, 1), ("Sites: `[[site]]`", SiteTable, 0)]
+    ("heading", "model", "column", "page"),
+    [
+        ("Keys", Simulation, 1, "configuration"),
+        ("Sites: `[[site]]`", SiteTable, 0, "configuration"),
+        ("Settings", Pretraining, 1, "pretraining"),
+    ],
 )
 def test_every_key_is_documented_with_its_default(
-    heading: str, model: type[Simulation] | type[SiteTable], column: int
+    heading: str, model: type[BaseModel], column: int, page: str
 ) -> None:
-    rows = table(heading)
+    rows = table(heading, page)
     assert list(rows) == list(model.model_fields)
     for name, field in model.model_fields.items():
         said = rows[name][column]
@@ -71,6 +78,13 @@ def test_every_flag_is_documented_and_the_other_keys_are_for_files_only() -> Non
     flags = set(inspect.signature(simulations.cli.simulate).parameters) - FLAGS_ONLY
     assert flags == Simulation.model_fields.keys() - FILE_ONLY
     said = {name: row[0] for name, row in table("Keys").items()}
+    assert said == {name: f"--{name.replace('_', '-')}" if name in flags else "" for name in said}
+
+
+def test_every_flag_of_pretrain_is_documented() -> None:
+    flags = set(inspect.signature(simulations.pretrain_cli.pretrain).parameters) - FLAGS_ONLY
+    said = {name: row[0] for name, row in table("Settings", "pretraining").items()}
+    assert flags < said.keys()
     assert said == {name: f"--{name.replace('_', '-')}" if name in flags else "" for name in said}
 
 

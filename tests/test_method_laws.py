@@ -41,12 +41,11 @@ from tests.small_site import (
     method_of,
 )
 
-METHODS: dict[str, dict[str, Any]] = {"dp_sgd": OPTIONS}
-"""Every method with options that make it small."""
 PARTS = ("lora", "bias_norm", "condition")
-for _part in PARTS:
-    METHODS[f"dp_sgd/{_part}"] = {**OPTIONS, "width": 96, "train": _part, "rank": 2}
-"""And every part of it that may be trained in private; wide, so that noise can be told from chance."""
+METHODS: dict[str, dict[str, Any]] = {"dp_sgd": OPTIONS} | {
+    f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS
+}
+"""Every method, small, and its parts; those wide, so that noise can be told from chance."""
 C = 0.5
 HUGE = 1e6
 SEED = 1
@@ -55,7 +54,6 @@ each = pytest.mark.parametrize(
     ("method", "engine"),
     [*itertools.product(NAMES, ENGINES), *((method, "auto") for method in METHODS if method not in NAMES)],
 )
-"""A method under every engine, its parts under the one that is chosen: engines have tests of their own."""
 
 
 def test_no_method_escapes_the_laws() -> None:
@@ -66,15 +64,9 @@ def test_no_method_escapes_the_laws() -> None:
 def law_plan(method: str, **changes: Any) -> Plan:
     name, options = method.split("/")[0], METHODS[method]
     assets = assets_of(name, options)
-    return replace(
-        make_plan(),
-        method=name,
-        options=options,
-        dimension=build(name, options, assets).dimension,
-        arrays_digest=digest_arrays(assets.arrays()),
-        clip_norm=C,
-        **changes,
-    )
+    dimension, digest = build(name, options, assets).dimension, digest_arrays(assets.arrays())
+    plan = replace(make_plan(), method=name, options=options, dimension=dimension, arrays_digest=digest)
+    return replace(plan, clip_norm=C, **changes)
 
 
 def dealt(windows: int, sites: int, draw: random.Random) -> list[int]:

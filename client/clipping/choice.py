@@ -49,7 +49,7 @@ def choose(step: Step, parameters: Mapping[str, Tensor], probe: Probe, speed: Sp
     """
     if speed.precision == "bfloat16" and speed.engine not in ("auto", "keep", "ghost"):
         raise InputError(f"precision = bfloat16 goes with engine auto, keep or ghost, not {speed.engine}")
-    most = max(1, min(speed.units, speed.memory // _bytes_per_unit(step, parameters, probe(1))))
+    most = max(1, min(speed.units, speed.memory // _bytes_per_unit(step, parameters, probe)))
     width = 2 ** (most.bit_length() - 1)
     for engine in _AUTOMATIC if speed.engine == "auto" else (speed.engine,):
         compute = _engine(engine, step, parameters, probe(2), speed)
@@ -58,8 +58,14 @@ def choose(step: Step, parameters: Mapping[str, Tensor], probe: Probe, speed: Sp
     raise InputError(f"engine = {speed.engine} cannot compute {step.method.name}: use engine = auto")
 
 
-def _bytes_per_unit(step: Step, parameters: Mapping[str, Tensor], example: Examples) -> int:
-    """What one unit takes: its gradient, and twice what a backward pass keeps."""
+def _bytes_per_unit(step: Step, parameters: Mapping[str, Tensor], probe: Probe) -> int:
+    """What one unit more takes: its gradient, and twice what a backward pass keeps of it."""
+    kept = [_bytes_kept(step, parameters, probe(units)) for units in (1, 2)]
+    return 2 * (kept[1] - kept[0]) + step.dimension * next(iter(parameters.values())).element_size()
+
+
+def _bytes_kept(step: Step, parameters: Mapping[str, Tensor], example: Examples) -> int:
+    """What a backward pass keeps, weights that are not trained among it."""
     kept = {id(value): value.nbytes for value in example.values()}
 
     def pack(value: Tensor) -> Tensor:
@@ -69,9 +75,7 @@ def _bytes_per_unit(step: Step, parameters: Mapping[str, Tensor], example: Examp
     values = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
         step.method.loss(values, example)
-    shared = {value.data_ptr() for value in parameters.values()}
-    activations = sum(size for place, size in kept.items() if place not in shared)
-    return 2 * activations + step.dimension * next(iter(parameters.values())).element_size()
+    return sum(kept.values())
 
 
 def _engine(

@@ -14,7 +14,7 @@ from common.methods.dp_sgd import DPSGD
 from common.motion.population import BASIC_ACTIONS
 from common.query import PrivacyEvent
 from common.vector import Layout
-from server.budget import MODEL, Question, answer, small_group
+from server.budget import MODEL, Question, answer, noise_in, small_group, verdict, with_parameters
 from simulations.config import read_config
 from tests.small_site import make_plan
 
@@ -56,6 +56,25 @@ def test_the_model_that_plan_speaks_of_is_the_demos() -> None:
         channels=config.latent, labels=len(BASIC_ACTIONS), width=DPSGD.width, depth=DPSGD.depth
     )
     assert config.options == {} and Layout.of(denoiser.init(0)).dimension == MODEL
+
+
+def test_what_is_said_of_a_number_of_parameters_is_the_sizing_rule() -> None:
+    """kappa grows with the root of their number; the words are marks on it."""
+    usual = answer(QUESTION)
+    asked = answer(replace(QUESTION, parameters=4 * MODEL))
+    assert asked["model_noise"] == pytest.approx(2 * usual["model_noise"])
+    assert "with 16,384 private parameters: noise" in asked["advice"]
+    part = with_parameters(usual, 4 * MODEL)
+    assert part["noise"] == pytest.approx(asked["model_noise"]) and part["verdict"] == asked["model_verdict"]
+    assert [verdict(share) for share in (0.0, 0.1, 0.11, 1.0, 1.01)] == [
+        "usable", "usable", "coarse", "coarse", "drowned",
+    ]  # fmt: skip
+
+
+def test_a_plans_noise_is_what_was_asked_about() -> None:
+    found = answer(replace(QUESTION, parameters=500))
+    plan = make_plan(noise_multiplier=found["noise_multiplier"], sampling_rate=0.5, rounds=50, dimension=500)
+    assert noise_in(plan, 4, 2000) == pytest.approx(found["model_noise"])
 
 
 def test_a_group_too_small_for_its_noise_is_told_so() -> None:
@@ -106,6 +125,7 @@ def test_a_person_at_several_sites_needs_more_noise_most_under_one_noise(trust: 
         ({"epsilon": LARGEST_EPSILON + 1}, "at most 100"),
         ({"rounds": 0}, "--rounds is 0"),
         ({"sites": 0}, "--sites is 0"),
+        ({"parameters": 0}, "--parameters is 0"),
         ({"sampling_rate": float("nan")}, "--sampling-rate is nan"),
         ({"trust": "nobody"}, "--trust is nobody"),
         ({"delta": 0.0}, "--delta is 0"),

@@ -138,3 +138,12 @@ def test_a_bare_run_still_has_a_report() -> None:
     text = report_page({}, [], [])
     assert "No privacy guarantee" in text
     assert not np.any([word in text for word in ("nan", "None")])
+
+
+def test_what_was_trained_and_what_from_is_told() -> None:
+    parameters = {"private": 128, "all": 4096, "train": "lora", "noise": 0.06, "verdict": "usable"}
+    public = {"origin": "a <studio>, CC-BY", "steps": 5000, "windows": 2000, "sha256": "ab" * 32}
+    page = report_page({**RUN, "parameters": parameters, "public": public}, METRICS, [])
+    assert "128 of 4,096: a low-rank change" in page and "6 % of the signal: usable" in page
+    assert "a &lt;studio&gt;, CC-BY" in page and "5,000 steps on 2,000 windows" in page and "ab" * 32 in page
+    assert "What was trained" not in report_page(RUN, METRICS, [])

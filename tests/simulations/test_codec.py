@@ -10,13 +10,14 @@ import torch
 from client.datasets import DataOptions, open_data_set
 from common.errors import InputError
 from common.generator.codec_file import read_codec, write_codec
-from common.generator.codecs import fit_codec
+from common.generator.codecs import PublicMotions, fit_codec
 from common.motion.features import from_features, to_features
 from common.motion.population import ACTIONS, PRIVATE
 from common.motion.recording import SKELETON
 from simulations.codec import make_codec, packaged, public_origin, read_vae
 from simulations.config import Simulation
-from simulations.prepare import data_options, open_people, public_corpus
+from simulations.prepare import data_options, open_people
+from simulations.public_corpus import public_corpus
 from simulations.train_vae import Training, train
 from tests.common.people import crowd
 
@@ -31,12 +32,14 @@ def test_each_kind_is_made_for_the_data(kind: str) -> None:
     data = open_people(config)
     public = public_corpus(config, data)
     assert public is not None
-    codec = make_codec(config, data.modality, data.labels, (public.windows, public.labels))
+    origin = public_origin(None, 0, 100, 4)
+    motions = PublicMotions(public.windows, public.labels, data.labels, origin)
+    codec = make_codec(config, data.modality, data.labels, motions)
     assert codec.kind == kind
     assert codec.modality.window == 40 and codec.labels == data.labels
-    origin = codec.description()["public_origin"]
-    assert origin is not None and "procedural people" in origin
-    assert kind == "vae" or origin == public_origin(config)
+    told = codec.description()["public_origin"]
+    assert told is not None and "procedural people" in told
+    assert kind == "vae" or told == origin
 
 
 def test_the_packaged_vae_brings_unseen_people_back() -> None:
@@ -99,7 +102,12 @@ def test_too_small_a_public_corpus_is_refused() -> None:
     public = public_corpus(config, data)
     assert public is not None
     with pytest.raises(InputError, match="100 windows, too few for a codec of 500"):
-        make_codec(config, data.modality, data.labels, (public.windows, public.labels))
+        make_codec(
+            config,
+            data.modality,
+            data.labels,
+            PublicMotions(public.windows, public.labels, data.labels, "few"),
+        )
 
 
 def test_a_window_of_another_length_reaches_simulation_and_site() -> None:

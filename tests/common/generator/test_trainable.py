@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from client.clipping.choice import choose
@@ -16,50 +15,23 @@ from client.clipping.step import Examples, Step
 from client.speed import Engine, Speed
 from common.errors import InputError
 from common.generator.condition import Condition
-from common.generator.denoisers import ResidualMLP
-from common.generator.diffusion import Denoiser
+from common.generator.denoisers.denoiser import Denoiser, Level, Network, Parameters
+from common.generator.denoisers.mlp import ResidualMLP
+from common.generator.denoisers.transformer import Transformer
+from common.generator.denoisers.unet import UNet
 from common.generator.trainable import CHOICES, Trainable, part, supported, with_low_rank
 from common.vector import Layout
 from tests.clipping import rows_of
 
 FRAMES, WIDTH, LABELS, UNITS, MOTIONS = 5, 6, 3, 4, 2
-MLP = ResidualMLP(latent=FRAMES * WIDTH, labels=LABELS, width=8, depth=2)
-
-
-@dataclass(frozen=True)
-class Attentive:
-    """One block of attention and one of feed-forward, with the names that denoisers have."""
-
-    def init(self, seed: int) -> dict[str, Tensor]:
-        random = torch.Generator().manual_seed(seed)
-        shapes: dict[str, tuple[int, ...]] = {
-            "label.weight": (LABELS + 1, WIDTH), "block0.norm1.weight": (WIDTH,),
-            "block0.norm1.bias": (WIDTH,), "block0.feed1.weight": (WIDTH, WIDTH),
-            "block0.feed1.bias": (WIDTH,), "output.weight": (WIDTH, WIDTH),
-        }  # fmt: skip
-        for name in ("q", "k", "v", "out"):
-            shapes[f"block0.attention.{name}.weight"] = (WIDTH, WIDTH)
-            shapes[f"block0.attention.{name}.bias"] = (WIDTH,)
-        return {name: 0.5 * torch.randn(shape, generator=random) for name, shape in shapes.items()}
-
-    def apply(self, p: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
-        hidden = x.unflatten(-1, (FRAMES, WIDTH)) * torch.exp(c_noise)[..., None, None]
-        hidden = hidden + F.embedding(condition.labels, p["label.weight"])[..., None, :]
-        norm = F.layer_norm(hidden, (WIDTH,), p["block0.norm1.weight"], p["block0.norm1.bias"])
-
-        def projected(name: str, value: Tensor) -> Tensor:
-            place = f"block0.attention.{name}"
-            return F.linear(value, p[f"{place}.weight"], p[f"{place}.bias"])
-
-        q, k, v = (projected(name, norm) for name in ("q", "k", "v"))
-        hidden = hidden + projected("out", F.scaled_dot_product_attention(q, k, v))
-        hidden = hidden + F.silu(F.linear(hidden, p["block0.feed1.weight"], p["block0.feed1.bias"]))
-        return F.linear(hidden, p["output.weight"]).flatten(start_dim=-2)
-
-
-DENOISERS: dict[str, Denoiser] = {"mlp": MLP, "attentive": Attentive()}
-CASES = [("mlp", train) for train in CHOICES if train != "attention"]
-CASES += [("attentive", train) for train in CHOICES]
+SHAPE = {"labels": LABELS, "frames": FRAMES, "channels": WIDTH}
+MLP = ResidualMLP(**SHAPE, width=8, depth=2)
+TRANSFORMER = Transformer(**SHAPE, width=8, depth=1, heads=2, feed=2)
+UNET = UNet(**SHAPE, width=16, depth=1)
+DENOISERS: dict[str, Denoiser] = {"mlp": MLP, "transformer": TRANSFORMER, "unet": UNET}
+CASES = [
+    (name, train) for name, network in DENOISERS.items() for train in supported(network.shapes())
+]  # fmt: skip
 each = pytest.mark.parametrize(("network", "train"), CASES)
 
 
@@ -90,12 +62,15 @@ class Fitting:
     """The mean square between F and what is wanted."""
 
     name: ClassVar[str] = "fitting"
-    denoiser: Denoiser
+    denoiser: Network
 
     def loss(self, parameters: Mapping[str, Tensor], examples: Examples) -> Tensor:
         condition = Condition.of(examples["labels"], FRAMES)
-        found = self.denoiser.apply(parameters, examples["x"], examples["c_noise"], condition)
-        return (found - examples["y"]).square().mean(dim=(1, 2))
+        noise = examples["c_noise"]
+        level = Level(noise, torch.ones_like(noise), torch.ones_like(noise))
+        found = self.denoiser.apply(parameters, examples["x"], level, condition)
+        each: Tensor = (found - examples["y"]).square().mean(dim=(1, 2))
+        return each
 
 
 @each
@@ -130,17 +105,26 @@ def test_an_engine_agrees_with_the_loop(network: str, train: str, engine: Engine
     assert getattr(found, "_rest", frozenset()) == frozenset()
 
 
-def gradient(denoiser: Denoiser, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def test_a_frozen_network_takes_no_memory_for_each_unit() -> None:
+    """As many units fit at once however wide the weights are that nobody trains."""
+    wide = ResidualMLP(**SHAPE, width=512, depth=2)
+    chosen = Trainable(wide, wide.init(0), "bias_norm", 1)
+    parameters = chosen.init(0)
+    step = Step(Fitting(chosen), Layout.of(parameters))
+    assert sum(value.nbytes for value in chosen.base.values()) > 2**21
+    assert max(choose(step, parameters, drawn, Speed(units=16, memory=2**21)).widths) == 16
+
+
+def gradient(denoiser: Network, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
     parts = torch.autograd.grad(Fitting(denoiser).loss(leaves, drawn()).sum(), list(leaves.values()))
     return dict(zip(leaves, parts, strict=True))
 
 
-@pytest.mark.parametrize("network", DENOISERS)
+@pytest.mark.parametrize("network", ["mlp", "transformer"])
 def test_lora_of_full_rank_is_training_the_weights(network: str) -> None:
     """A square and orthonormal: a step on B moves W = W0 + B A as a step on W, and norms are the same."""
-    width = {"mlp": 8, "attentive": WIDTH}[network]
-    chosen = trainable(network, "lora", rank=width)
+    chosen = trainable(network, "lora", rank=8)
     start, whole = chosen.init(0), gradient(chosen.denoiser, chosen.merged(chosen.init(0)))
     found = gradient(chosen, start)
     moved = chosen.merged({name: start[name] - 0.1 * g for name, g in found.items()})
@@ -161,7 +145,7 @@ def test_control_a_factor_that_is_not_orthonormal_is_not_training_the_weights() 
 
 def test_what_lora_releases_is_linear_in_b() -> None:
     """Noise on B adds to W as noise times A, whatever B is: A never moves, so no two noises multiply."""
-    chosen = trainable("attentive", "lora")
+    chosen = trainable("transformer", "lora")
     b, noise = somewhere(chosen.init(0), 4), somewhere(chosen.init(0), 5)
     noised = chosen.merged({name: b[name] + noise[name] for name in b})
     for name in (n.removesuffix(".B") for n in b):
@@ -170,20 +154,20 @@ def test_what_lora_releases_is_linear_in_b() -> None:
 
 
 def test_parts_are_told_by_name() -> None:
-    mlp = {name: tuple(value.shape) for name, value in MLP.init(0).items()}
-    attentive = {name: tuple(value.shape) for name, value in Attentive().init(0).items()}
+    mlp, transformer, unet = (network.shapes() for network in (MLP, TRANSFORMER, UNET))
     assert part(mlp, "lora") == ("block0.weight", "block1.weight")
     assert part(mlp, "bias_norm") == ("block0.bias", "block1.bias", "input.bias", "noise.bias")
     assert part(mlp, "condition") == (
         "label.weight", "noise.bias", "noise.weight", "scale.weight", "shift.weight",
     )  # fmt: skip
-    assert part(attentive, "lora") == tuple(f"block0.attention.{n}.weight" for n in ("k", "out", "q", "v"))
-    assert len(part(attentive, "attention")) == 8 and part(attentive, "condition") == ("label.weight",)
+    assert part(transformer, "lora") == tuple(f"block0.attention.{n}.weight" for n in ("k", "out", "q", "v"))
+    assert len(part(transformer, "attention")) == 8 and "label.weight" in part(transformer, "condition")
     assert {"block0.norm1.weight", "block0.norm1.bias", "block0.attention.q.bias"} < set(
-        part(attentive, "bias_norm")
+        part(transformer, "bias_norm")
     )
-    assert supported(attentive) == CHOICES
+    assert supported(transformer) == CHOICES
     assert supported(mlp) == tuple(train for train in CHOICES if train != "attention")
+    assert all(".film." in name or not name.startswith("mid") for name in part(unet, "condition"))
 
 
 def broken(name: str, value: Tensor | None) -> dict[str, Tensor]:
@@ -215,12 +199,11 @@ def test_a_rank_above_a_layers_width_is_refused() -> None:
 
 
 def test_a_weight_used_by_anything_but_a_linear_layer_is_no_silent_zero() -> None:
-    class Tied(Attentive):
-        def apply(self, p: Mapping[str, Tensor], x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
-            q = torch.stack([p["block0.attention.q.weight"]])[0]
-            return x + q.sum()
+    class Tied(Transformer):
+        def apply(self, parameters: Parameters, x: Tensor, level: Level, condition: Condition) -> Tensor:
+            return x + torch.stack([parameters["block0.attention.q.weight"]])[0].sum()
 
-    base = with_low_rank(Tied().init(0), 2, 0)
-    chosen = Trainable(Tied(), base, "lora", 2)
+    tied = Tied(**SHAPE, width=8, depth=1, heads=2, feed=2)
+    chosen = Trainable(tied, with_low_rank(tied.init(0), 2, 0), "lora", 2)
     with pytest.raises(TypeError, match="LoRA"):
         Fitting(chosen).loss(chosen.init(0), drawn())

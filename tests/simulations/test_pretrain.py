@@ -1,0 +1,179 @@
+"""Pre-training on public motions: repeatable, resumable with nothing lost, told in one line what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.pretrained import FILE, Pretrained
+from common.sealed import read_sealed
+from simulations.pretrain import HALFWAY, REPORT
+from simulations.pretraining import Pretraining
+from simulations.public_sources import read_sources
+from tests.pretraining import PUBLIC, Refused, pretrain, write
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_it_leaves_a_model_and_its_figures_and_nothing_else_to_keep(base: Path) -> None:
+    told = json.loads((base / REPORT).read_text())
+    assert told["public"]["windows"] == 80 and told["public"]["held_out"] == 8
+    assert told["public"]["origin"].startswith("40 procedural people of fedmotion ")
+    assert told["design"].items() >= {"width": 4, "depth": 1}.items() and told["latent"] == 4
+    assert [row["step"] for row in told["loss"]] == list(range(1, 61))
+    assert all(np.isfinite([row["loss"], row["held_out"]]).all() for row in told["loss"])
+    assert not (base / HALFWAY).exists()
+    found = Pretrained.load(base)
+    assert sum(value.numel() for value in found.assets.base.values()) == told["parameters"]
+    assert vars(found.public).items() <= told["public"].items()
+
+
+def test_it_learns_public_motions() -> None:
+    """The loss of the averaged parameters on held-out public people falls; the control is the start."""
+    from common.generator.assets import Assets
+    from common.generator.codecs import PublicMotions
+    from common.method import GradientMethod
+    from common.methods import build
+    from simulations.codec import make_codec
+    from simulations.public_training import Latents, Progress, held_out_loss, step
+
+    config = Pretraining(people=60, motions=2, latent=6, steps=150, batch=64, ema=0.9, learning_rate=0.02)
+    sources = read_sources(config)
+    public = sources.fitted
+    motions = PublicMotions(public.windows, public.labels, sources.labels, sources.origin)
+    codec = make_codec(config, sources.modality, sources.labels, motions)
+    method = build("dp_sgd", {"width": 16, "replicas": 2}, Assets(codec))
+    assert isinstance(method, GradientMethod)
+    fitted = Latents.encoded(codec, public)
+    assert len(fitted) == 108 and len(sources.held_out.windows) == 12
+    progress = Progress.start(method.parameters(method.init(0)), "cpu")
+    before = held_out_loss(method, fitted, progress.averaged())
+    assert before == held_out_loss(method, fitted, progress.averaged()), "the same draws"
+    for _ in range(config.steps):
+        progress, _ = step(method, fitted, progress, config, "cpu")
+    assert held_out_loss(method, fitted, progress.averaged()) < before - 0.02
+
+
+def test_the_seed_fixes_every_bit(settings: Path, base: Path, tmp_path: Path) -> None:
+    assert pretrain(settings, "--out", tmp_path / "again") == 0
+    assert (tmp_path / "again" / FILE).read_bytes() == (base / FILE).read_bytes()
+    assert pretrain(settings, "--seed", 1, "--out", tmp_path / "other") == 0
+    assert (tmp_path / "other" / FILE).read_bytes() != (base / FILE).read_bytes()
+
+
+def _ends(process: subprocess.Popen[str], out: Path, how: int) -> tuple[int, str]:
+    """Send `how` once something was saved; exit code and what was said."""
+    deadline = time.monotonic() + 90
+    while not (out / HALFWAY).exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(how)
+    return process.wait(60), process.communicate()[1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_or_killed_it_goes_on_to_the_same_bits(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], how: signal.Signals
+) -> None:
+    settings = write(tmp_path, PUBLIC.replace("steps = 60", "steps = 600") + "save_seconds = 0.05\n")
+    out = tmp_path / "base"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedmotion", "pretrain", str(settings), "--out", str(out)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    code, said = _ends(process, out, how)
+    step = read_sealed(out / HALFWAY, "", "")[1]["step"]
+    assert 0 < step < 600 and not (out / FILE).exists()
+    if how is signal.SIGINT:
+        assert code == 130
+        assert said == f"fedmotion: interrupted; go on with: fedmotion pretrain --resume --out {out}\n"
+    assert pretrain("--resume", "--out", out) == 0
+    assert pretrain(settings, "--out", tmp_path / "straight") == 0
+    assert (out / FILE).read_bytes() == (tmp_path / "straight" / FILE).read_bytes()
+    curves = [json.loads((folder / REPORT).read_text())["loss"] for folder in (out, tmp_path / "straight")]
+    assert curves[0] == curves[1]
+    capfd.readouterr()
+    assert pretrain("--resume", "--out", out) == 0
+    assert "all 600 steps were done before" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--public", "{here}"), "origin is missing"),
+        (("--origin", "a studio"), "origin goes with public"),
+        (("--people", 0), "people is 0 and there is no public"),
+        (("--steps", 0), "--steps is 0"),
+        (("--public", "{here}/none", "--origin", "x"), "does not exist"),
+        (("{here}/none.toml",), "No such file"),
+        (("--resume",), "nothing to resume"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path, refused: Refused, arguments: tuple[object, ...], said: str
+) -> None:
+    filled = [str(argument).format(here=tmp_path) for argument in arguments]
+    out = tmp_path / "out"
+    assert said in refused("pretrain", *filled, "--out", out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stesp = 3", "unknown key stesp: did you mean steps?"),
+        ("options = { widht = 3 }", "unknown option 'widht'"),
+        ('options = { train = "lora" }', "options.train is of private training"),
+        ("latent = 500\npeople = 20", "too few for a codec of 500"),
+        ("steps = ", "not valid TOML"),
+    ],
+)
+def test_a_bad_file_of_settings_is_one_line(tmp_path: Path, refused: Refused, text: str, said: str) -> None:
+    assert said in refused("pretrain", write(tmp_path, text), "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_one_line_and_what_was_saved_before_goes_on(tmp_path: Path, refused: Refused) -> None:
+    settings, out = write(tmp_path, PUBLIC + "save_seconds = 0.0\n"), tmp_path / "out"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        said = refused("pretrain", settings, "--out", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"cannot write {out / HALFWAY}: " in said and "free space" in said
+    assert pretrain("--resume", "--out", out) == 0
+    Pretrained.load(out)
+
+
+def test_a_folder_in_use_and_other_settings_are_refused(
+    settings: Path, base: Path, tmp_path: Path, refused: Refused
+) -> None:
+    assert "add --resume" in refused("pretrain", settings, "--out", base)
+    assert "--steps 3 differs from 60" in refused("pretrain", "--resume", "--steps", 3, "--out", base)
+
+
+def test_public_folders_of_sensors_and_of_skeletons(
+    tmp_path: Path, motion_folder: Path, sensor_folder: Path, refused: Refused
+) -> None:
+    """Real recordings, with their origin; of the two kinds only one at a time."""
+    out = tmp_path / "out"
+    both = ("--public", motion_folder, "--public", sensor_folder, "--origin", "CMU and SP-SW-HAR")
+    assert "different modalities" in refused("pretrain", *both, "--out", out)
+    text = "steps = 5\nbatch = 8\noptions = { width = 4, replicas = 1 }\nlatent = 4\n"
+    for folder, kind in ((motion_folder, "skeleton"), (sensor_folder, "sensor")):
+        place = tmp_path / kind
+        assert (
+            pretrain(write(tmp_path, text), "--public", folder, "--origin", f"{kind}s", "--out", place) == 0
+        )
+        found = Pretrained.load(place)
+        assert found.assets.codec.modality.kind == kind and found.public.origin == f"{kind}s"
