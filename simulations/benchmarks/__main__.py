@@ -22,29 +22,30 @@ from simulations.benchmarks import (
     noise,
     people,
     pretraining,
+    quality,
     sampling,
     text,
 )
 
-_TABLES = {
+_TABLES: dict[str, Callable[[], Table]] = {
     "clipping": clipping.table,
     "noise": noise.table,
     "accounting": accounting.table,
     "people": people.table,
     "text": text.table,
     "sampling": sampling.table,
+    "pretraining": pretraining.table,
 }
-_NAMED_ONLY = {"pretraining": pretraining.table}
-"""Too long to be among all."""
-_OF_MOTION = {"codecs": codecs.table}
+_OF_MOTION: dict[str, Callable[[Path | None], Table]] = {"codecs": codecs.table, "quality": quality.table}
+_LONG = ("pretraining", "quality")
+"""Only by name."""
 
 
 def main(names: Sequence[str], recordings: Path | None) -> None:
     torch.set_num_threads(1)
     console = Console(width=None if sys.stdout.isatty() else 200)
-    of_motion = {name: partial(table, recordings) for name, table in _OF_MOTION.items()}
-    tables: dict[str, Callable[[], Table]] = {**_TABLES, **of_motion, **_NAMED_ONLY}
-    for name in names or (*_TABLES, *of_motion):
+    tables = _TABLES | {name: partial(table, recordings) for name, table in _OF_MOTION.items()}
+    for name in names or (name for name in tables if name not in _LONG):
         if name not in tables:
             sys.exit(f"no table {name!r}: choose from {', '.join(tables)}")
         console.print(tables[name]())
@@ -53,6 +54,6 @@ def main(names: Sequence[str], recordings: Path | None) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks")
     parser.add_argument("table", nargs="*", help="by default all that take under an hour")
-    parser.add_argument("--recordings", type=Path, help="folder of motion capture")
+    parser.add_argument("--recordings", type=Path, help="folder of recordings")
     given = parser.parse_args()
     main(given.table, given.recordings)

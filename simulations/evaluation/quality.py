@@ -13,6 +13,7 @@ from common.generator.generator import Generator
 from common.generator.sensor_codec import physical_units
 from common.method import GradientMethod, UserBatch
 from common.motion.features import to_features
+from common.motion.postprocess import postprocess
 from common.motion.recording import Modality
 from common.vector import Layout
 from server.generate import draw
@@ -32,6 +33,7 @@ FEWEST: Final = 100
 """Held-out windows below which a distance would say more about chance than about motions."""
 NOTE: Final = "evaluated in simulation against held-out people; not released"
 _BATCH: Final = 256
+_AT_ONCE: Final = 32  # motions post-processed together: more of them leave the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Reference:
 
     def cut(self, count: int) -> Reference:
         """`count` of each, in a fixed random order."""
-        return Reference(_some(self.held_out, count), _some(self.trained, count))
+        return Reference(some(self.held_out, count), some(self.trained, count))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,23 @@ class Yardstick:
             "jerk": round(distance_of(jerk(real, rate), jerk(windows, rate)), 2),
         }
 
+    def generated(self, generator: Generator, count: int) -> dict[str, float | None]:
+        """Figures of `count` motions as `generate` writes them; bones as the generator drew them."""
+        kind = self.modality.kind
+        own = draw(generator, count, None, seed=1, raw=kind == "skeleton")
+        motions = torch.from_numpy(np.stack(own.motions))
+        index: Mapping[str, int] = {label: i for i, label in enumerate(generator.codec.labels)}
+        labels = torch.tensor([index.get(label, len(index)) for label in own.labels])
+        if kind == "sensor":
+            return self.measure(Corpus(motions, labels))
+        parts = [postprocess(part.numpy(), self.modality.rate) for part in motions.split(_AT_ONCE)]
+        row = self.measure(Corpus(torch.from_numpy(np.concatenate(parts)), labels))
+        return row | {"bones": round(bone_deviation(motions), 5)}
+
+    def floor(self, trained: Corpus) -> dict[str, float | None]:
+        """Figures of the people in training; the classifier knows them, and is tried on those held out."""
+        return self.measure(trained) | {"accuracy": self.accuracy(self.held_out)}
+
     def accuracy(self, corpus: Corpus) -> float | None:
         """Share of the labelled windows that are taken for their label; None where none can be."""
         rows = corpus.labels < self.labels
@@ -132,13 +151,10 @@ def quality(
         return {"frechet": nothing, "note": NOTE, "missing": [why]}
     reference = reference.cut(count)
     yardstick = Yardstick.of(reference, public, modality, len(private.codec.labels))
-    rows = {"private": yardstick.measure(drawn(private, count))}
+    rows = {"private": yardstick.generated(private, count)}
     if public_only is not None:
-        rows["public_only"] = yardstick.measure(drawn(public_only, count))
-    # The classifier has seen the people in training: what it can reach shows on those held out.
-    rows["floor"] = yardstick.measure(reference.trained) | {
-        "accuracy": yardstick.accuracy(reference.held_out)
-    }
+        rows["public_only"] = yardstick.generated(public_only, count)
+    rows["floor"] = yardstick.floor(reference.trained)
     notes = {
         "private": "trained in this run",
         "public_only": "the same generator trained on public motions alone",
@@ -149,20 +165,13 @@ def quality(
         missing.append("public only: none, as there are no public motions of this kind to train on")
     table = [{"generator": name, **row, "note": notes[name]} for name, row in rows.items()]
     if public is not None:
-        as_they_are = yardstick.measure(_some(public, count))
+        as_they_are = yardstick.measure(some(public, count))
         table.append({"generator": "public motions as they are", **as_they_are, "note": "no generator"})
     distances = {name: rows.get(name, {}).get("frechet") for name in notes}
     return {"frechet": distances, "table": table, "windows": count, "note": NOTE, "missing": missing}
 
 
-def drawn(generator: Generator, count: int) -> Corpus:
-    """`count` generated motions with the labels that they were drawn for."""
-    samples = draw(generator, count, None, seed=1)
-    index: Mapping[str, int] = {label: i for i, label in enumerate(generator.codec.labels)}
-    labels = torch.tensor([index.get(label, len(index)) for label in samples.labels])
-    return Corpus(torch.from_numpy(np.stack(samples.motions)), labels)
-
-
-def _some(corpus: Corpus, count: int) -> Corpus:
+def some(corpus: Corpus, count: int) -> Corpus:
+    """`count` windows in a fixed random order."""
     rows = torch.randperm(len(corpus.windows), generator=torch.Generator().manual_seed(0))[:count]
     return Corpus(corpus.windows[rows], corpus.labels[rows])

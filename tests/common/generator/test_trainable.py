@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ from common.vector import Layout
 from tests.clipping import rows_of
 
 FRAMES, WIDTH, LABELS, UNITS, MOTIONS = 5, 6, 3, 4, 2
-SHAPE = {"labels": LABELS, "frames": FRAMES, "channels": WIDTH}
+SHAPE: dict[str, Any] = {"labels": LABELS, "frames": FRAMES, "channels": WIDTH}
 MLP = ResidualMLP(**SHAPE, width=8, depth=2)
 TRANSFORMER = Transformer(**SHAPE, width=8, depth=1, heads=2, feed=2)
 UNET = UNet(**SHAPE, width=16, depth=1)
