@@ -64,7 +64,7 @@ class Simulation(BaseModel):
     sampling_rate: float = Field(default=0.5, gt=0, le=1)
     clip_norm: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     method: str = "dp_sgd"
-    options: dict[str, int | float] = {}
+    options: dict[str, int | float | str] = {}
     latent: int = Field(default=32, ge=2, le=512)
     trust: Trust = "local"
     unit: Unit = "user"
