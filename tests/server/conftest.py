@@ -15,7 +15,7 @@ ROUNDS = 3
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A prepared run of three sites."""
-    options: dict[str, int | float] = {"width": 4, "replicas": 1, "motions": 1}
+    options: dict[str, int | float | str] = {"width": 4, "replicas": 1, "motions": 1}
     config = Simulation(
         people=30, motions=1, sites=3, rounds=ROUNDS, public_people=100, latent=4, options=options
     )

@@ -83,9 +83,10 @@ def _speed(motions: Tensor) -> Tensor:
     return steps.median(dim=1).values * FRAMES / (2 * math.pi)
 
 
-@pytest.mark.parametrize(
-    ("name", "rounds"), [("unet", 100), pytest.param("transformer", 600, marks=pytest.mark.nightly)]
-)
+LONG = (pytest.mark.nightly, pytest.mark.timeout(900))
+
+
+@pytest.mark.parametrize(("name", "rounds"), [("unet", 100), pytest.param("transformer", 600, marks=LONG)])
 def test_training_finds_how_each_label_moves(name: str, rounds: int) -> None:
     wide: dict[str, Any] = {"width": 32, "replicas": 2, "learning_rate": 1e-2}
     if name == "transformer":
