@@ -71,6 +71,8 @@ class Design:
         InputError where there is no such network, or it would be too large.
         """
         codec = assets.codec
+        if self.geometric:
+            Geometry.of(codec)
         shared: dict[str, Any] = {"labels": len(codec.labels), "text": text}
         shared |= {"frames": codec.frames, "channels": codec.channels}
         shared |= {"width": self.width, "depth": self.depth}
