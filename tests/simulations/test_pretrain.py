@@ -79,7 +79,7 @@ def _ends(process: subprocess.Popen[str], out: Path, how: int) -> tuple[int, str
     return process.wait(60), process.communicate()[1]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.nightly)])
 def test_interrupted_or_killed_it_goes_on_to_the_same_bits(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], how: signal.Signals
 ) -> None:
@@ -162,18 +162,44 @@ def test_a_folder_in_use_and_other_settings_are_refused(
     assert "--steps 3 differs from 60" in refused("pretrain", "--resume", "--steps", 3, "--out", base)
 
 
+SENSORS = """
+files = "*.csv"
+[person]
+pattern = "(?P<person>s[0-9]+)"
+[time]
+column = "t"
+unit = "ms"
+[channels.acc_x]
+column = "x"
+unit = "g"
+"""
+
+
 def test_public_folders_of_sensors_and_of_skeletons(
-    tmp_path: Path, motion_folder: Path, sensor_folder: Path, refused: Refused
+    tmp_path: Path, motion_folder: Path, refused: Refused
 ) -> None:
-    """Real recordings, with their origin; of the two kinds only one at a time."""
-    out = tmp_path / "out"
-    both = ("--public", motion_folder, "--public", sensor_folder, "--origin", "CMU and SP-SW-HAR")
-    assert "different modalities" in refused("pretrain", *both, "--out", out)
-    text = "steps = 5\nbatch = 8\noptions = { width = 4, replicas = 1 }\nlatent = 4\n"
-    for folder, kind in ((motion_folder, "skeleton"), (sensor_folder, "sensor")):
-        place = tmp_path / kind
-        assert (
-            pretrain(write(tmp_path, text), "--public", folder, "--origin", f"{kind}s", "--out", place) == 0
-        )
-        found = Pretrained.load(place)
-        assert found.assets.codec.modality.kind == kind and found.public.origin == f"{kind}s"
+    """Recordings with their origin; of the two kinds only one at a time."""
+    folders = {kind: tmp_path / f"of-{kind}" for kind in ("skeleton", "sensor")}
+    for folder in folders.values():
+        folder.mkdir()
+    for path in sorted(motion_folder.glob("*.bvh.gz"))[:12]:
+        (folders["skeleton"] / path.name).symlink_to(path)
+    (folders["sensor"] / "sensors.toml").write_text(SENSORS)
+    for person in ("s1", "s2"):
+        rows = "".join(f"{20 * row},{row % 7 / 7}\n" for row in range(400))
+        (folders["sensor"] / f"{person}.csv").write_text(f"t,x\n{rows}")
+    both = [word for folder in folders.values() for word in ("--public", folder)]
+    said = refused("pretrain", *both, "--origin", "two studios", "--out", tmp_path / "out")
+    assert "different modalities" in said
+    text = "steps = 5\nbatch = 8\noptions = { width = 4, replicas = 1 }\nlatent = 4\nholdout = 0.0\n"
+    settings = write(tmp_path, text)
+    real = ("--public", folders["skeleton"], "--origin", "CMU")
+    assert pretrain(settings, *real, "--people", 70, "--out", tmp_path / "skeleton") == 0
+    watch = ("--public", folders["sensor"], "--origin", "mine")
+    assert pretrain(settings, *watch, "--out", tmp_path / "sensor") == 0
+    found = {kind: Pretrained.load(tmp_path / kind) for kind in folders}
+    assert all(found[kind].assets.codec.modality.kind == kind for kind in folders)
+    assert found["sensor"].public.origin == "mine"
+    origin = found["skeleton"].public.origin
+    assert origin.startswith("70 procedural people of fedmotion ") and origin.endswith("; CMU")
+    assert found["skeleton"].public.windows > 70 * 4
