@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from client.datasets.manifest import CAPTION_COLUMN, CAPTION_MARK, RECORD_COLUMN
 from common.errors import InputError
 from common.motion.export import FORMATS, write_motions
 from common.motion.recording import Recording
+from common.player.gallery import PAGE, PAGE_ITEMS, REAL, exhibits, write_page
+from common.storage import writing
 
 _COLUMNS: Final = ("file", "person", "label", CAPTION_COLUMN, RECORD_COLUMN, "source")
 
@@ -30,16 +33,18 @@ def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already and not an empty folder; choose another --out")
     known = data.unknown_people is None
+    if format == "html":
+        return _shown(data, out)
     numbers: Counter[str] = Counter()
     rows: list[dict[str, str]] = []
     for recording in data.recordings(data.people()):
         stem = _stem(recording.person)
         numbers[stem] += 1
-        name = f"{stem}_{numbers[stem]:05d}"
-        paths = write_motions([recording.samples], out, format, [name], data.modality)
+        name, said = f"{stem}_{numbers[stem]:05d}", recording.captions or _named(recording.label)
+        paths = write_motions([recording.samples], out, format, [name], data.modality, captions=[said])
         rows.append(_row(paths[0], out, recording, known))
     if not rows:
-        raise InputError(f"{data.origin}: no motion that can be used; see fedmotion data inspect --files")
+        raise _nothing(data)
     optional = ("label", CAPTION_COLUMN, RECORD_COLUMN)
     absent = {name for name in optional if not any(row[name] for row in rows)}
     if all(row[RECORD_COLUMN] == row["source"] for row in rows):
@@ -53,6 +58,35 @@ def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
         "people": people,
         "skipped": data.skipped,
     }
+
+
+def _shown(data: DataSet, out: Path) -> dict[str, Any]:
+    """One page of the first motions, which says that they are recordings of people."""
+    first = list(islice(data.recordings(data.people()), PAGE_ITEMS[data.modality.kind]))
+    if not first:
+        raise _nothing(data)
+    names = [recording.name for recording in first]
+    labels = [recording.label or "" for recording in first]
+    captions = [CAPTION_MARK.join(recording.captions) for recording in first]
+    motions = [recording.samples for recording in first]
+    items = exhibits(motions, data.modality, REAL, names, labels, captions)
+    with writing(out):
+        write_page(items, out / PAGE, f"{len(first)} motions of {data.origin}", rate=data.modality.rate)
+    return {
+        "format": "html",
+        "out": str(out),
+        "motions": len(first),
+        "people": len({recording.person for recording in first}) if data.unknown_people is None else 0,
+        "skipped": data.skipped,
+    }
+
+
+def _nothing(data: DataSet) -> InputError:
+    return InputError(f"{data.origin}: no motion that can be used; see fedmotion data inspect --files")
+
+
+def _named(label: str | None) -> tuple[str, ...]:
+    return () if label is None else (label,)
 
 
 def _stem(person: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands `data inspect | convert`: for whoever holds motion data, on their own machine."""
+"""The commands `data inspect | convert | synthesise`: for whoever holds motion data, or makes some up."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from rich.console import Console
 
+from client.synthesise import synthesise
 from common.errors import FedmotionError, InputError
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable file
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 data = typer.Typer(
-    help="Look at motion data in any format, or convert them; nothing leaves the machine.",
+    help="Look at motion data in any format, convert them, or make some up; nothing leaves the machine.",
     no_args_is_help=True,
     add_completion=False,
 )
+data.command()(synthesise)
 
 
 class ProblemsError(FedmotionError):

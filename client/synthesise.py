@@ -31,7 +31,6 @@ MANIFEST, TRAITS = "manifest.csv", "traits.csv"
 SHORTEST: Final = 61
 """Frames at 20 a second that every action takes to be done."""
 _AT_ONCE = 64
-_WHOLE = ("humanml3d",)  # formats with a list of all motions
 _MOST_PEOPLE, _MOST_MOTIONS, _MOST_FRAMES, _MOST_SITES = 1_000_000, 1000, 100_000, 100
 
 
@@ -101,8 +100,9 @@ def _population(name: str, actions: str | None) -> Population:
 def _check(out: Path, format: str, sensors: str | None, modality: Modality) -> None:
     if sensors is not None and sensors not in MOUNTS:
         raise InputError(f"--sensors {sensors}: choose from {', '.join(MOUNTS)}")
-    if format not in FORMATS[modality.kind]:
-        fitting = " or ".join(FORMATS[modality.kind])
+    known = [name for name in FORMATS[modality.kind] if name != "html"]  # one page for all is no corpus
+    if format not in known:
+        fitting = " or ".join(known)
         raise InputError(f"--format {format}: {modality.kind} motions are written as {fitting}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not an empty folder: choose another --out")
@@ -162,8 +162,10 @@ def _write(
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(["file", "person", "label", "caption", "site"])
         stock = iter(recordings)
-        while batch := list(itertools.islice(stock, None if format in _WHOLE else _AT_ONCE)):
-            paths = write_motions([r.samples for r in batch], out, format, [r.name for r in batch], modality)
+        while batch := list(itertools.islice(stock, _AT_ONCE)):
+            motions, names = [r.samples for r in batch], [r.name for r in batch]
+            said = [r.captions for r in batch]
+            paths = write_motions(motions, out, format, names, modality, captions=said)
             for path, recording in zip(paths, batch, strict=True):
                 site = _site_name(crowd.site[int(recording.person[1:])])
                 file = path.relative_to(out).as_posix()

@@ -22,7 +22,7 @@ from common.motion.recording import Modality
 from common.motion.skeleton import JOINT_NAMES
 from common.player import gallery
 from common.player.clip import Clip
-from common.player.gallery import PAGE, REAL, exhibits
+from common.player.gallery import PAGE, PAGE_ITEMS, REAL, exhibits
 from common.player.window import Window
 from common.pretrained import FILE as PRETRAINED
 from common.pretrained import PUBLIC_ONLY, Pretrained
@@ -32,8 +32,6 @@ from server.comparison import Recorded
 from server.guarantee import no_guarantee
 
 RUN: Final = "run.json"
-PAGE_ITEMS: Final = {"skeleton": 64, "sensor": 24}
-"""How many motions of each kind one page shows; beside recordings, half of them."""
 NOTICE: Final = "NO_PRIVACY_GUARANTEE.txt"
 """Beside motions that nothing protects: most of their formats have no place for a word about it."""
 PROMPT: Final = "prompt.txt"

@@ -47,11 +47,11 @@ def public_origin(folder: Path | None, seed: int, people: int, motions: int) -> 
     """What the public motions are, in words: those of `folder`, or procedural ones."""
     if folder is not None:
         return f"motions of the folder {folder.name}"
-    return procedural_origin(seed + PUBLIC_SEED, people, motions)
+    return procedural_origin("public", seed + PUBLIC_SEED, people, motions)
 
 
-def procedural_origin(seed: int, people: int, motions: int) -> str:
-    return f"procedural people, population public, seed {seed}, {people} people x {motions} motions"
+def procedural_origin(population: str, seed: int, people: int, motions: int) -> str:
+    return f"procedural people, population {population}, seed {seed}, {people} people x {motions} motions"
 
 
 def packaged() -> Path:

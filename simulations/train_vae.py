@@ -25,7 +25,7 @@ from common.generator.corpus import digest
 from common.generator.scale import Scale
 from common.generator.vae_codec import CHANNELS, WIDTH, VaeCodec
 from common.motion.features import FEATURES, to_features
-from common.motion.population import BASIC_ACTIONS, PUBLIC, synthesise
+from common.motion.population import ACTIONS, PUBLIC_ALL, synthesise
 from common.motion.recording import SKELETON, Recording
 from simulations.codec import PUBLIC_SEED, packaged, procedural_origin
 from simulations.corpus import corpus
@@ -115,15 +115,15 @@ def _standardised(vae: ConvVae, scale: Scale, windows: Tensor, sha256: str, orig
 
 def _public(people: int, folder: Path | None) -> tuple[Tensor, Tensor, str]:
     """Windows and labels of procedural public people, and of a folder's motions; and what they are."""
-    recordings: list[Recording] = list(synthesise(PUBLIC, PUBLIC_SEED, range(people), motions=_MOTIONS))
-    origin = procedural_origin(PUBLIC_SEED, people, _MOTIONS)
+    recordings: list[Recording] = list(synthesise(PUBLIC_ALL, PUBLIC_SEED, range(people), motions=_MOTIONS))
+    origin = procedural_origin("public-all", PUBLIC_SEED, people, _MOTIONS)
     if folder is not None:
         more = open_data_set(folder, DataOptions(skip_bad=True))
         if more.modality != SKELETON:
             raise InputError(f"--public {folder} is not a folder of skeleton motion")
         recordings += more.recordings(more.people())
         origin += f"; and the motions of {folder.name}"
-    found = corpus(iter(recordings), SKELETON, BASIC_ACTIONS)
+    found = corpus(iter(recordings), SKELETON, ACTIONS)
     return found.windows, found.labels, origin
 
 
@@ -137,7 +137,7 @@ def main() -> None:
     torch.set_num_threads(1)
     windows, labels, origin = _public(given.people, given.public)
     codec = train(
-        windows, Training(given.steps), sha256=digest(windows, labels, BASIC_ACTIONS), origin=origin
+        windows, Training(given.steps), sha256=digest(windows, labels, ACTIONS), origin=origin
     )
     write_codec(codec, given.out)
     print(f"{given.out}: {len(windows)} windows, corpus {codec.public_sha256}")

@@ -146,10 +146,11 @@ def _widths(compute: PerUnit, parameters: Mapping[str, Tensor], examples: Exampl
 def _bits(
     compute: PerUnit, parameters: Mapping[str, Tensor], examples: Examples, units: Sequence[int]
 ) -> list[bytes]:
-    """A digest of each unit's contribution when `units` are computed together in this order."""
+    """A digest of each unit's contribution and norm when `units` are computed together in this order."""
     found = compute(parameters, {name: part[list(units)] for name, part in examples.items()})
-    rows = (found.row(place).cpu().numpy().tobytes() for place in range(len(units)))
-    return [hashlib.blake2b(row).digest() for row in rows]
+    norms = found.norms().cpu()
+    parts = ((found.row(place).cpu(), norms[place : place + 1]) for place in range(len(units)))
+    return [hashlib.blake2b(row.numpy().tobytes() + norm.numpy().tobytes()).digest() for row, norm in parts]
 
 
 def _count(examples: Examples) -> int:

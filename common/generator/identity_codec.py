@@ -35,6 +35,10 @@ class IdentityCodec(Codec):
     def frames(self) -> int:
         return self.modality.window
 
+    @property
+    def feature_units(self) -> tuple[Tensor, Tensor] | None:
+        return None if self.modality.kind == "sensor" else (self.scale.mean, self.scale.unit)
+
     def latent_lengths(self, lengths: Tensor) -> Tensor:
         return lengths
 

@@ -105,7 +105,7 @@ def _write_humanml3d(
     `new_joint_vecs/NAME.npy` `[frames - 1, 263]` as the public code makes them, quirks
     included; `new_joints/NAME.npy` the joints they give back; `texts/NAME.txt` one line a
     caption: sentence, words with a tag, start and end (0.0 0.0: the whole motion), between
-    `#`; `all.txt` the names. No tagger is run: every word is tagged OTHER.
+    `#`; `all.txt` the names, added to those of earlier calls. No tagger is run: every word is tagged OTHER.
     """
     folders = [out_dir / part for part in ("new_joint_vecs", "new_joints", "texts")]
     for folder in folders:
@@ -119,7 +119,8 @@ def _write_humanml3d(
         np.save(joints / path.name, from_humanml3d(vector), allow_pickle=False)
         text = "".join(map(_caption, lines or (_NO_CAPTION,)))
         (texts / f"{path.stem}.txt").write_text(text, encoding="utf-8")
-    (out_dir / "all.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    with (out_dir / "all.txt").open("a", encoding="utf-8") as stream:
+        stream.writelines(f"{name}\n" for name in names)
     return paths
 
 

@@ -24,6 +24,8 @@ RECORDINGS: Final = (
     "Motions marked real are recordings of people, as they are: no privacy guarantee covers them. "
     "This page is not a release."
 )
+PAGE_ITEMS: Final = {"skeleton": 64, "sensor": 24}
+"""How many motions of each kind one page shows; beside recordings, half of them."""
 _LEAST: Final = 196  # frames to which no motion is cut further: 9.8 s
 FRAMES_A_PAGE: Final = 64 * _LEAST
 """Frames of all motions together that a page holds below a megabyte."""
