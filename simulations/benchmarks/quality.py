@@ -65,8 +65,8 @@ SKELETON: Final = (
     Family("structured codec, MLP 2 x 128", "structured", {"width": 128, "depth": 2}, 4000),
     Family("PCA 32, MLP 2 x 256", "pca", {"width": 256, "depth": 2}, 4000),
     Family("VAE, U-Net 64", "vae", {"denoiser": "unet", "width": 64, "depth": 1, **_FRAMES}, 3000),
-    Family("frames, U-Net 64", "identity", {"denoiser": "unet", "width": 64, "depth": 2, **_FRAMES}, 3000),
-    Family("frames, transformer 4 x 128 (MDM)", "identity", _MDM, 2000, 64, 1e-3),
+    Family("frames, U-Net 64", "identity", {"denoiser": "unet", "width": 64, "depth": 2, **_FRAMES}, 1500),
+    Family("frames, transformer 4 x 128 (MDM)", "identity", _MDM, 1500, 64, 1e-3),
 )
 SENSOR: Final = (
     Family("DCT, MLP 1 x 32 (the default)", "sensor", {"replicas": 4}, 4000, 256, 5e-3),
