@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from common.errors import InputError
+
+if TYPE_CHECKING:
+    from common.motion.recording import Modality
 
 
 def plan(
@@ -134,11 +137,7 @@ def generate(
     Skeletons are post-processed unless --raw is given: constant bones, knees and elbows within their range,
     standing feet kept from slipping. gltf writes .glb; humanml3d a folder in that data set's layout.
     """
-    if not 1 <= count <= 1_000_000:
-        raise InputError(f"--count is {count}: it must be from 1 to 1,000,000")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"--seed is {seed}: it must be from 0 to 2^63 - 1")
-    from common.motion.export import FORMATS
+    _check_numbers(count, seed)
     from common.pretrained import PUBLIC_ONLY
     from server.comparison import read_recorded
     from server.generate import check_format, check_new, load, page_items, write
@@ -171,7 +170,24 @@ def generate(
         print(f"the text was read as the label {samples.labels[0]}; --label says otherwise")
     if model.guarantee == PUBLIC_ONLY:
         print(f"generated from {PUBLIC_ONLY}: nobody's private recordings are in it")
-    if chosen == "html" and count > most:
-        print(f"the page shows the first {most}; write {FORMATS[modality.kind][0]} for all")
-    if left:
-        print(f"the page shows the first {len(real)} recordings of {compare}")
+    for line in _left_out(modality, count - most if chosen == "html" else 0, most, left, compare):
+        print(line)
+
+
+def _check_numbers(count: int, seed: int) -> None:
+    if not 1 <= count <= 1_000_000:
+        raise InputError(f"--count is {count}: it must be from 1 to 1,000,000")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed is {seed}: it must be from 0 to 2^63 - 1")
+
+
+def _left_out(
+    modality: Modality, motions: int, most: int, recordings: int, source: Path | None
+) -> Iterator[str]:
+    """What a page has no place for: so many generated motions and recordings of `source`."""
+    from common.motion.export import FORMATS
+
+    if motions > 0:
+        yield f"the page shows the first {most}; write {FORMATS[modality.kind][0]} for all"
+    if recordings > 0:
+        yield f"{recordings} recordings of {source} are not on the page, which holds {most} of each"

@@ -28,6 +28,18 @@ def pretrain(
     people: Annotated[
         int | None, typer.Option(help="Procedural public people (default 500; with --public none).")
     ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="structured (default), pca, identity or vae; for sensors sensor (default), pca or identity."
+        ),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Frames of a skeleton sequence at 20 a second, 20 to 196 (default 60).")
+    ] = None,
+    text_encoder: Annotated[
+        str | None, typer.Option(help="Learn from captions: none, template, or minilm (extra text).")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of AdamW (default 5000).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     skip_bad: Annotated[
@@ -47,8 +59,8 @@ def pretrain(
     from simulations.pretrain import pretrain as run_pretraining
 
     given: dict[str, Any] = {
-        "public": public or None, "origin": origin, "people": people, "steps": steps, "device": device,
-        "skip_bad": skip_bad or None, "seed": seed,
+        "public": public or None, "origin": origin, "people": people, "codec": codec, "window": window,
+        "text_encoder": text_encoder, "steps": steps, "device": device, "skip_bad": skip_bad or None, "seed": seed,
     }  # fmt: skip
     flags = {key: value for key, value in given.items() if value is not None}
     console = Console(quiet=as_json, highlight=False)

@@ -136,9 +136,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     windows, labels, origin = _public(given.people, given.public)
-    codec = train(
-        windows, Training(given.steps), sha256=digest(windows, labels, ACTIONS), origin=origin
-    )
+    codec = train(windows, Training(given.steps), sha256=digest(windows, labels, ACTIONS), origin=origin)
     write_codec(codec, given.out)
     print(f"{given.out}: {len(windows)} windows, corpus {codec.public_sha256}")
 

@@ -124,7 +124,7 @@ def test_a_wrong_flag(flags: tuple[str, ...], named: tuple[str, ...], config: Pa
         ("data = 3", ("data", "3", "path")),
         ("labels = 'walk'", ("labels", "'walk'")),
         ("labels = ['walk']", ("labels", "data")),
-        ("options = { widthh = 8 }", ("widthh", "width", "depth")),
+        ("options = { widthh = 8 }", ("widthh", "did you mean width?")),
         ("options = { width = 0 }", ("width", "1 to 2048", "0")),
         ("options = { learning_rate = nan }", ("learning_rate", "nan")),
         ("options = { total_rounds = 9 }", ("total_rounds", "set rounds")),

@@ -28,8 +28,8 @@ from tests.test_method_laws import law_plan
 Rule = Callable[[str, ast.AST], Iterator[ast.AST]]
 SITE = ("client/", "common/", "protos/")
 
-SPEAKERS = {"client/cli.py"}
-"""A site's own commands, which talk to the person at the site."""
+SPEAKERS = {"client/cli.py", "client/data.py", "client/conversion.py", "client/synthesise.py"}
+"""Commands that talk to the person at the site and write what that person asks for."""
 DOORS = {"client/service.py", "client/remote.py"}
 """Where a gate behind a socket would be."""
 NETWORK = {"socket", "ssl", "http", "urllib", "requests", "httpx", "aiohttp", "ftplib", "smtplib",

@@ -121,7 +121,7 @@ def test_a_start_that_does_not_fit_is_one_line(base: Path, tmp_path: Path, refus
     assert "width is 5, and pretrained" in said(base, "options = { width = 5 }")
     assert "latent is 7" in said(base, "latent = 7")
     assert "choose from all, lora" in said(base, 'options = { train = "attention" }')
-    assert "must be one of all, attention" in said(base, 'options = { train = "some" }')
+    assert "choose from all, attention" in said(base, 'options = { train = "some" }')
     assert "rank is 5, and block0.weight has 4" in said(base, 'options = { train = "lora", rank = 5 }')
     found = Pretrained.load(base)
     arrays = {name: value.clone() for name, value in found.assets.base.items()}

@@ -73,8 +73,9 @@ def test_other_rates_and_windows_are_met() -> None:
     assert corpus is not None and corpus.windows.shape[1:] == (40, 6)
 
 
-def test_a_folder_of_public_motions_is_not_for_sensors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--public is for skeletons"):
+def test_public_motions_of_another_kind_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "ann_1.npy", np.zeros((70, 22, 3), np.float32))
+    with pytest.raises(InputError, match="different modalities"):
         public_corpus(settings(data="somewhere", public=tmp_path), Declared(SENSOR, WATCH))
 
 

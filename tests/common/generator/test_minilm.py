@@ -73,6 +73,7 @@ from common.errors import InputError, Refusal
 from common.generator.assets import Assets
 from common.generator.text_encoders import make_text
 from common.method import digest_arrays
+from common.methods import build
 from tests.common.generator.encoders import unread_minilm
 from tests.small_site import CODEC, LABELS, crowd, make_gate, make_plan, new_ledger
 
@@ -84,7 +85,10 @@ except InputError as error:
 sent = Assets(CODEC, text=unread_minilm(len(LABELS)))
 read = Assets.from_arrays(sent.arrays(), CODEC.description(), sent.text_description())
 print(read.text.labels.shape)
-plan = make_plan(text=sent.text_description(), arrays_digest=digest_arrays(sent.arrays()))
+size = build("dp_sgd", make_plan().options, read).dimension
+plan = make_plan(
+    text=sent.text_description(), arrays_digest=digest_arrays(sent.arrays()), dimension=size
+)
 with new_ledger(Path(sys.argv[1]) / "ledger") as ledger:
     try:
         make_gate(ledger, crowd(3)).accept(plan, sent.arrays())

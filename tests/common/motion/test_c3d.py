@@ -61,7 +61,7 @@ def test_short_gaps_are_bridged_and_unseen_ends_left_out(tmp_path: Path) -> None
     found = {name: value.copy() for name, value in markers().items()}
     found["LKNE"][40:50] = np.nan
     motion = read_c3d(write_c3d(tmp_path / "b.c3d", found))
-    assert np.abs(motion.joints - expected).max() < 0.05
+    assert np.abs(motion.joints - expected).max() < 0.1
     found["RTOE"][:30] = np.nan
     assert len(read_c3d(write_c3d(tmp_path / "c.c3d", found)).joints) == len(expected) - 6
 

@@ -55,7 +55,7 @@ def test_gltf_files_have_the_suffix_that_viewers_know(tmp_path: Path) -> None:
     assert Glb(path.read_bytes()).document["asset"]["extras"]["note"] == "test mode"
 
 
-@pytest.mark.parametrize("format", ["html", "glb", "csv", "BVH", ""])
+@pytest.mark.parametrize("format", ["htm", "glb", "csv", "BVH", ""])
 def test_any_other_format_names_those_there_are(format: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="bvh or gltf or npy or humanml3d"):
         write_motions([clean("kick")[0]], tmp_path / "out", format, ["k"])

@@ -76,7 +76,7 @@ def test_real_and_generated_stand_together_and_are_named(
     layout: str, size: tuple[int, int], shown: Browser
 ) -> None:
     shown.look(*size)
-    shown.go(f"#f=40&compare=1,6&layout={layout}&trail=0")
+    shown.go(f"#f=40&compare=1,5&layout={layout}&trail=0")
     stage = of_stage(shown, shown.picture())
     for group in ("generated", "real"):
         (figure,) = figures(stage, group, 700)
