@@ -60,7 +60,8 @@ def pretrain(
 
     given: dict[str, Any] = {
         "public": public or None, "origin": origin, "people": people, "codec": codec, "window": window,
-        "text_encoder": text_encoder, "steps": steps, "device": device, "skip_bad": skip_bad or None, "seed": seed,
+        "text_encoder": text_encoder, "steps": steps, "device": device, "skip_bad": skip_bad or None,
+        "seed": seed,
     }  # fmt: skip
     flags = {key: value for key, value in given.items() if value is not None}
     console = Console(quiet=as_json, highlight=False)

@@ -115,7 +115,6 @@ def test_the_page_of_the_generator_lists_what_there_is() -> None:
         "docs/text.md",
         "docs/codecs.md",
         "docs/player.md",
-        "docs/representation.md",
         "simulations/benchmarks/results/demo.md",
     ],
 )
