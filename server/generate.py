@@ -182,7 +182,8 @@ def load(run: str | Path, signer: str | None = None) -> Model:
             raise InputError(
                 f"{folder} is pre-trained on public motions and carries no signature: no --signer"
             )
-        return Model(Pretrained.load(folder).generator(), PUBLIC_ONLY, None)
+        found = Pretrained.load(folder)
+        return Model(found.generator(), PUBLIC_ONLY, None, found.assets.text)
     if signer is None and (folder / RUN).exists():
         signer = read_json(folder / RUN).get("signer")
     checkpoint = Checkpoint.load(folder, signer)
