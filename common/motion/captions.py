@@ -66,7 +66,7 @@ the `height` of a reach in degrees, `rate` in Hz, `count` in punches.
 """
 TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "walk": ("{who} walks {pace} {course}", "{who} is walking {course} {pace}",
-             "{who} walks along {course} {pace}"),
+             "{who} walks {course} {pace}"),
     "run": ("{who} {runs} {course}", "{who} {runs} {course} with a short flight in each step",
             "{who} {runs} {course} with bent arms"),
     "squat": ("{who} squats down {depth} {pace} and stands up", "{who} squats {depth} once",
@@ -141,5 +141,7 @@ def _course(facts: Facts, draw: float) -> str:
     side = _side(facts["turned"])
     if facts["circle"] > 0:
         round_ = "anticlockwise" if side == "left" else "clockwise"
-        return _choice((f"in a circle to the {side}", f"{round_} along a circle"), draw)
-    return _choice((f"and turns {side}", f"and turns to the {side}", f"along a curve to the {side}"), draw)
+        return _choice((f"in a circle to the {side}", f"{round_} in a circle", "in a circle"), draw)
+    return _choice(
+        (f"and turns {side}", f"and turns to the {side}", f"in a curve to the {side}", "and turns"), draw
+    )

@@ -43,8 +43,8 @@ def wrong_courses(clips: list[Made]) -> int:
             has(captions, "left", "anticlockwise"),
             has(captions, "right", "clockwise"),
         )
-        wrong += left != (angle > 15) if abs(angle) > 20 or left else 0
-        wrong += right != (angle < -15) if abs(angle) > 20 or right else 0
+        wrong += (left and angle <= 15) + (right and angle >= -15)
+        wrong += abs(angle) > 20 and not has(captions, "circle", "curve", "turns")
         wrong += has(captions, "forward", "straight") and abs(angle) > 20
     return wrong
 
