@@ -66,7 +66,7 @@ the `height` of a reach in degrees, `rate` in Hz, `count` in punches.
 """
 TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
     "walk": ("{who} walks {pace} {course}", "{who} is walking {course} {pace}",
-             "{who} walks {course} {pace}"),
+             "{who} keeps walking {course} {pace}"),
     "run": ("{who} {runs} {course}", "{who} {runs} {course} with a short flight in each step",
             "{who} {runs} {course} with bent arms"),
     "squat": ("{who} squats down {depth} {pace} and stands up", "{who} squats {depth} once",
