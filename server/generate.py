@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import InputError
 from common.generator.generator import UNLABELLED, Generator
 from common.generator.samplers import Sampler
-from common.generator.text import TextEncoder, printable
+from common.generator.text import TextEncoder, printable, sides
 from common.motion.export import FORMATS, write_motions
 from common.motion.postprocess import postprocess
 from common.motion.recording import Modality
@@ -133,7 +134,8 @@ class Model:
 
         Joints are Y up. `label` is one of `labels`; None draws labels too, in their public
         shares. `text` is a sentence such as "a person jogs in a circle"; without a label, it takes
-        the one whose public sentence is nearest. `drawing` says how (`Drawing`). The same arguments
+        the one whose public sentence is nearest, and motions take turns at a side that it leaves open.
+        `drawing` says how (`Drawing`). The same arguments
         give the same motions. Raises InputError for an unknown label, for a text that says nothing
         known or that the run did not learn to read, for `n` below 1, and for `raw` where nothing is
         post-processed.
@@ -154,9 +156,12 @@ class Model:
             raise InputError("raw: sensor windows are never post-processed; leave it out")
         if text is None:
             return draw(self.generator, n, label, seed, self.warning, **drawing)
-        vector = self._encoder().prompt(text)
+        encoder = self._encoder()
+        vector = encoder.prompt(text)
         named = self.generator.nearest_label(vector) if label is None else label
-        samples = draw(self.generator, n, named, seed, self.warning, vector, **drawing)
+        either = torch.stack([encoder.prompt(sentence) for sentence in sides(text)])
+        vectors = either[torch.arange(max(n, 1)) % len(either)]
+        samples = draw(self.generator, n, named, seed, self.warning, vectors, **drawing)
         return replace(samples, prompt=printable(text))
 
     def _encoder(self) -> TextEncoder:

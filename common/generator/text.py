@@ -6,6 +6,7 @@ and gives each sentence its vector from that sentence alone.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,14 @@ MOST_CHARACTERS: Final = 512
 MOST_TOKENS: Final = 64
 """What is read of a sentence: the rest is left out, so that none takes longer than another may."""
 _SHRINK: Final = 1 - 2.0**-14  # more than what rounding 512 squares to float32 can add
+
+_SIDED: Final = frozenset(
+    ("circle", "circles", "curve", "curves", "turn", "turns", "turning", "loop", "loops", "round", "around")
+)
+_SIDES: Final = frozenset(
+    ("left", "leftward", "leftwards", "right", "rightward", "rightwards", "clockwise", "anticlockwise",
+     "counterclockwise")
+)  # fmt: skip
 
 _SENTENCES: Final[Mapping[str, str]] = {
     "jump": "a person jumps up",
@@ -119,6 +128,14 @@ def printable(text: str) -> str:
     """`text` on one line with single spaces, without control characters or what UTF-8 has no place for."""
     kept = "".join(c if unicodedata.category(c)[0] not in "CZ" else " " for c in text)
     return " ".join(kept.split())
+
+
+def sides(text: str) -> tuple[str, ...]:
+    """`text` once for each side that it leaves open: "in a circle" is to the left or to the right."""
+    words = set(re.findall(r"[a-z]+", plain(text)))
+    if words & _SIDED and not words & _SIDES:
+        return (f"{text} to the left", f"{text} to the right")
+    return (text,)
 
 
 def bounded(vector: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from common.errors import InputError
-from common.generator.text import MOST_CHARACTERS, TextEncoder, bounded, label_sentence, plain
+from common.generator.text import MOST_CHARACTERS, TextEncoder, bounded, label_sentence, plain, sides
 from common.generator.text_encoders import load_text, make_text
 from common.generator.vocabulary import concepts
 from tests.common.generator.encoders import KINDS, LABELS, encoder, unread_minilm
@@ -191,3 +191,12 @@ def test_the_closed_vocabulary_says_what_it_knows() -> None:
 def test_a_size_out_of_range_is_named() -> None:
     with pytest.raises(InputError, match="text_size is 1: it must be from 2 to 512"):
         make_text("template", 1, LABELS)
+
+
+def test_a_side_that_is_left_open_is_either() -> None:
+    assert sides("a person jogs in a circle") == (
+        "a person jogs in a circle to the left",
+        "a person jogs in a circle to the right",
+    )
+    for told in ("a person walks", "runs in a circle to the left", "walks clockwise around", "leaves"):
+        assert sides(told) == (told,)
