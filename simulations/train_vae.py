@@ -33,7 +33,7 @@ from simulations.variety import various
 
 _PEOPLE: Final = 2000
 _MOTIONS: Final = 4
-_STEPS: Final = 4500
+_STEPS: Final = 7000
 _BATCH: Final = 32
 _RATE: Final = 1.5e-3
 _LENGTHS: Final = (60, 60, 60, 44, 28, 12)  # frames of a batch: edges are seen at every phase

@@ -16,7 +16,7 @@ from common.generator.codec import Codec
 from common.generator.codecs import PublicMotions, fit_codec
 from common.generator.motion_codec import MotionCodec
 from common.motion.features import from_features, to_features
-from common.motion.population import BASIC_ACTIONS, PRIVATE, PUBLIC, Population, synthesise
+from common.motion.population import ACTIONS, PRIVATE_ALL, PUBLIC_ALL, Population, synthesise
 from common.motion.recording import SKELETON
 from simulations.codec import PUBLIC_SEED, read_vae
 from simulations.corpus import corpus
@@ -41,17 +41,18 @@ def table(recordings: Path | None = None) -> Table:
     The codecs are fitted on procedural public people; for recordings, once more on the
     recordings of the other half of the people, which then are the public ones.
     """
-    public, private = _procedural(PUBLIC, PUBLIC_SEED, _PUBLIC_PEOPLE), _procedural(PRIVATE, _PRIVATE_SEED)
+    public, private = (
+        _procedural(PUBLIC_ALL, PUBLIC_SEED, _PUBLIC_PEOPLE),
+        _procedural(PRIVATE_ALL, _PRIVATE_SEED),
+    )
     shown = Table(title="mean joint error, mm: in the world / about the root")
-    for column in ("people", "public", "codec", "numbers", "all", *BASIC_ACTIONS):
+    for column in ("people", "public", "codec", "numbers", "all", *ACTIONS):
         shown.add_column(column, justify="left" if column in ("people", "public", "codec") else "right")
     for name, codec in codecs(public):
-        shown.add_row(
-            "procedural", "procedural", name, str(codec.latent), *_cells(codec, private, BASIC_ACTIONS)
-        )
+        shown.add_row("procedural", "procedural", name, str(codec.latent), *_cells(codec, private, ACTIONS))
     if recordings is not None:
         first, second = _halves(recordings)
-        names = second.names[: len(BASIC_ACTIONS)]
+        names = second.names[: len(ACTIONS)]
         shown.add_section()
         shown.add_row("recorded", "", "", "", "all", *names)
         for origin, motions in (("procedural", public), ("recorded, others", first)):
@@ -70,7 +71,7 @@ def codecs(public: Motions) -> Iterator[tuple[str, Codec]]:
                 yield kind, fit_codec(kind, motions, SKELETON, public.names, latent)
             except InputError:  # too few public motions for so many numbers
                 continue
-    if public.names == BASIC_ACTIONS:
+    if public.names == ACTIONS:
         yield "vae", replace(read_vae(), labels=public.names)
 
 
@@ -101,8 +102,8 @@ def _cells(codec: Codec, motions: Motions, names: Sequence[str]) -> list[str]:
 
 
 def _procedural(population: Population, seed: int, people: int = _PRIVATE_PEOPLE) -> Motions:
-    made = corpus(synthesise(population, seed, range(people), motions=_MOTIONS), SKELETON, BASIC_ACTIONS)
-    return Motions(made.windows, made.labels, BASIC_ACTIONS)
+    made = corpus(synthesise(population, seed, range(people), motions=_MOTIONS), SKELETON, ACTIONS)
+    return Motions(made.windows, made.labels, ACTIONS)
 
 
 def _halves(folder: Path) -> tuple[Motions, Motions]:
