@@ -43,7 +43,7 @@ _LONG = ("pretraining", "quality")
 
 def main(names: Sequence[str], recordings: Path | None) -> None:
     torch.set_num_threads(1)
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 320)
     tables = _TABLES | {name: partial(table, recordings) for name, table in _OF_MOTION.items()}
     for name in names or (name for name in tables if name not in _LONG):
         if name not in tables:
