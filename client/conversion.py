@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -24,8 +25,8 @@ def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
     """Write every recording of `data` to `out` as `format`, and manifest.csv beside them; a summary.
 
     A file is named after its person and a number; the manifest has the exact names, the labels,
-    the captions and the recording's own name. Raises InputError where `out` is not empty, the
-    format does not fit, or the data do not say who is who.
+    the captions and the recording's own name. Nothing stays in `out` where it
+    fails. Raises InputError where `out` is not empty, the format does not fit, or a file cannot be used.
     """
     kind = data.modality.kind
     if format not in FORMATS[kind]:
@@ -35,6 +36,36 @@ def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
     known = data.unknown_people is None
     if format == "html":
         return _shown(data, out)
+    there = out.exists()
+    try:
+        with writing(out):
+            rows = _written(data, format, out, known)
+    except BaseException:
+        _clear(out, there)
+        raise
+    people = len({row["person"] for row in rows}) if known else 0
+    return {
+        "format": format,
+        "out": str(out),
+        "motions": len(rows),
+        "people": people,
+        "skipped": data.skipped,
+    }
+
+
+def _clear(out: Path, there: bool) -> None:
+    """Take away half a data set; `there` says that the empty folder was."""
+    for path in out.iterdir() if out.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    if out.is_dir() and not there:
+        out.rmdir()
+
+
+def _written(data: DataSet, format: str, out: Path, known: bool) -> list[dict[str, str]]:
+    """The files of all recordings and their manifest in `out`; the rows of the manifest."""
     numbers: Counter[str] = Counter()
     rows: list[dict[str, str]] = []
     for recording in data.recordings(data.people()):
@@ -50,14 +81,7 @@ def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
     if all(row[RECORD_COLUMN] == row["source"] for row in rows):
         absent.add(RECORD_COLUMN)  # every motion is its own record, as without the column
     _write_manifest(out / USUAL_NAME, [name for name in _COLUMNS if name not in absent], rows)
-    people = len({row["person"] for row in rows}) if known else 0
-    return {
-        "format": format,
-        "out": str(out),
-        "motions": len(rows),
-        "people": people,
-        "skipped": data.skipped,
-    }
+    return rows
 
 
 def _shown(data: DataSet, out: Path) -> dict[str, Any]:

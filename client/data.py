@@ -122,7 +122,11 @@ def convert(
         print(json.dumps(found, indent=2))
         return
     tell = _teller()
-    tell(f"{found['motions']} motions of {found['people']} people in {out}, named in {out / 'manifest.csv'}")
+    held = f"{found['motions']} motions of {found['people']} people in {out}"
+    if to == "html":
+        tell(f"{held}: {out / 'index.html'} shows the recordings of people, as they are: it is not a release")
+    else:
+        tell(f"{held}, named in {out / 'manifest.csv'}")
     for line in found["skipped"]:
         tell(f"not used: {line}")
 

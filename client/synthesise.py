@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import heapq
 import itertools
+import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -59,6 +60,7 @@ def synthesise(
     heterogeneity: Annotated[
         float, typer.Option(min=0.0, max=STRONGEST, help="How much the sites differ; 0: not at all.")
     ] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Make synthetic people's motions, a manifest.csv with labels and captions, and the true traits."""
     chosen = _population(population, actions)
@@ -74,6 +76,10 @@ def synthesise(
         shown = progress.track(recordings, total=people * motions, description="making motions")
         _write(shown, crowd, out, format, modality)
     _write_traits(crowd, out / TRAITS)
+    if as_json:
+        made = {"format": format, "out": str(out), "motions": people * motions, "people": people}
+        print(json.dumps(made, indent=2))
+        return
     console.print(
         f"{people * motions} motions of {people} people in {out}; {MANIFEST} says who does what,"
         f" {TRAITS} who they are",

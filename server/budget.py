@@ -226,4 +226,5 @@ def _advice(share: float, parameters: int | None) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+    """Two digits, and whole numbers from 10 % on."""
+    return f"{100 * share:,.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"

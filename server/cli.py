@@ -65,7 +65,7 @@ def plan(
         sites=sites,
         sites_per_person=sites_per_person,
         trust=cast(Trust, trust),
-        parameters=parts.get(train or "", parameters),
+        parameters=parts.get(train or "all", parameters),
     )
     found = answer(question)
     found["parts"] = {name: with_parameters(found, size) for name, size in parts.items()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from common.errors import InputError
 from common.motion.bvh import SUFFIXES, read_bvh
+from common.motion.export import csv_header
 from common.motion.kinematics import place
 from common.motion.recording import Modality
 from common.motion.skeleton import JOINTS
@@ -57,7 +58,11 @@ def read_recorded(path: Path, modality: Modality, most: int) -> tuple[list[Recor
 
 def _listed(path: Path) -> list[Path]:
     try:
-        return sorted(f for f in path.iterdir() if f.is_file()) if path.is_dir() else [path]
+        return (
+            sorted(f for f in path.iterdir() if f.is_file() and f.name not in TABLES)
+            if path.is_dir()
+            else [path]
+        )
     except OSError as error:
         raise InputError(f"--compare {path}: cannot be read ({error.strerror})") from None
 
@@ -99,7 +104,7 @@ def _from_csv(file: Path, modality: Modality) -> list[Array]:
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{file}: not a readable csv file ({str(error).splitlines()[0]})") from None
     head = ["time", *modality.channels]
-    if not rows or rows[0] != head or values.ndim != 2:
+    if not rows or rows[0] not in (csv_header(modality), head) or values.ndim != 2:
         raise InputError(f"{file}: expected the columns {', '.join(head)}")
     step = float(np.median(np.diff(values[:, 0]))) if len(values) > 1 else 0.0
     if not abs(step * modality.rate - 1.0) < _RATE_TOLERANCE:
@@ -107,6 +112,8 @@ def _from_csv(file: Path, modality: Modality) -> list[Array]:
     return [values[:, 1:].astype(np.float32)]
 
 
+TABLES: Final = ("manifest.csv", "traits.csv")
+"""What `data convert` and `data synthesise` write beside the motions."""
 Reader = Callable[[Path, Modality], list[Array]]
 READERS: Final[dict[str, dict[str, Reader]]] = {
     "skeleton": {**dict.fromkeys(SUFFIXES, _from_bvh), ".npy": _from_npy},

@@ -31,6 +31,11 @@ def start_from(folder: Path, config: Simulation, data: DataSet) -> Start:
     """Codec, design and parameters in `folder`; InputError where config or data are of another kind."""
     found = Pretrained.load(folder)
     codec = found.assets.codec
+    if codec.modality.kind == data.modality.kind and codec.modality.window != data.modality.window:
+        raise InputError(
+            f"pretrained {folder} is of windows of {codec.modality.window} frames, and the data are cut into"
+            f" {data.modality.window}: leave window out, or pre-train with it"
+        )
     if codec.modality != data.modality:
         raise InputError(
             f"pretrained {folder} is of {codec.modality.kind} motions, and the data are of another modality:"

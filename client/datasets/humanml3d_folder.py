@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from client.datasets.manifest import USUAL_NAME
+from client.datasets.manifest import USUAL_NAME, Manifest
 from client.datasets.motion_folder import Clip, MotionFolder
 from common.errors import InputError
 from common.motion.intake import Motion
@@ -86,6 +88,19 @@ class HumanML3DFolder(MotionFolder):
     def _key(self, path: Path) -> str:
         return path.stem
 
+    def _renamed(self, manifest: Manifest | None) -> Manifest | None:
+        """A row may name one of a motion's arrays, as `new_joint_vecs/000001.npy`: that is the motion."""
+        if manifest is None:
+            return None
+        rows: dict[str, Mapping[str, str]] = {}
+        for name, row in manifest.rows.items():
+            folder, _, motion = name.rpartition("/")
+            key = motion if folder in (JOINTS, VECTORS) else name
+            if key in rows:
+                raise InputError(f"{manifest.path}: two rows are of the motion {key}; leave one")
+            rows[key] = row
+        return replace(manifest, rows=rows)
+
     def _row(self, key: str) -> dict[str, str] | None:
         return super()._row(key) or super()._row(self._original(key))
 
@@ -105,7 +120,7 @@ class HumanML3DFolder(MotionFolder):
             name=clip.key,
             label=clip.label,
             samples=motion.joints,
-            captions=(*clip.captions, *self._captions(clip.key)),
+            captions=tuple(dict.fromkeys((*clip.captions, *self._captions(clip.key)))),
             record=clip.record,
         )
 

@@ -56,7 +56,7 @@ class MotionFolder(ABC):
         if not files:
             known = " or ".join(self.suffixes)
             raise InputError(f"{folder}: no {known} file in this folder; give the folder of the motions")
-        self._manifest = find_manifest(folder, options.manifest, self.manifests)
+        self._manifest = self._renamed(find_manifest(folder, options.manifest, self.manifests))
         self.labels = _vocabulary(self._manifest, options)
         self._clips = self._list(files)
         check_people(self.people(), str(folder))
@@ -121,6 +121,10 @@ class MotionFolder(ABC):
     def _key(self, path: Path) -> str:
         return file_key(path.relative_to(self._folder).as_posix())
 
+    def _renamed(self, manifest: Manifest | None) -> Manifest | None:
+        """`manifest` with the keys of this folder's files for its rows."""
+        return manifest
+
     def _row(self, key: str) -> dict[str, str] | None:
         row = self._manifest.row(key) if self._manifest else None
         return None if row is None else dict(row)
@@ -143,7 +147,7 @@ class MotionFolder(ABC):
                 clips[key] = self._clip(path, key)
             except InputError as error:
                 self.findings.refuse(key, error)
-        if self._manifest and (unused := self._manifest.unused(clips)):
+        if self._manifest and (unused := self._manifest.unused([self._key(path) for path in files])):
             line = f"{self._manifest.path}: {len(unused)} rows name no file of the folder, first {unused[0]}"
             self.findings.note(self._manifest.path.name, line)
         return list(clips.values())

@@ -77,6 +77,8 @@ def joint_names(path: Path) -> tuple[str, ...]:
     names = tuple(match["name"] for match in _NAMES.finditer(_text(header).partition("MOTION")[0]))
     if not names:
         raise InputError(f"{path}: not a BVH file (no ROOT joint)")
+    if b"MOTION" not in header:  # else a skeleton cut short would pass for another skeleton
+        raise InputError(f"{path}: cannot be read as a BVH file (it ends before MOTION)")
     return names
 
 

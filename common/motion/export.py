@@ -86,10 +86,17 @@ def _checked(array: NDArray[np.float32], modality: Modality) -> NDArray[np.float
     return array
 
 
+def csv_header(modality: Modality) -> list[str]:
+    """`time` and the channels, with the unit where the name says which: a file read again needs no guess."""
+    units = {"acc": "m/s^2", "gyro": "rad/s"}
+    stated = [(channel, units.get(channel.rpartition("_")[0])) for channel in modality.channels]
+    return ["time", *(channel if unit is None else f"{channel} ({unit})" for channel, unit in stated)]
+
+
 def _write_csv(path: Path, array: NDArray[np.float32], modality: Modality) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["time", *modality.channels])
+        writer.writerow(csv_header(modality))
         for frame, row in enumerate(array):
             writer.writerow([f"{frame / modality.rate:.4f}", *(f"{value:.6g}" for value in row)])
 

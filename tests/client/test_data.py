@@ -215,6 +215,41 @@ def test_wrong_input_is_one_line_with_the_way_out(
     assert code == 2 and message in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize("sensors", [None, "watch"])
+def test_made_up_people_come_back_through_every_format(
+    sensors: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "made"
+    told = ("--people", 3, "--motions", 2, "--json", *(() if sensors is None else ("--sensors", sensors)))
+    code, out, _ = call(capsys, "synthesise", "--out", made, "--format", "csv" if sensors else "bvh", *told)
+    assert code == 0 and json.loads(out)["motions"] == 6
+    if sensors is None:
+        call(capsys, "synthesise", "--out", tmp_path / "h", "--format", "humanml3d", *told)
+        assert found(capsys, tmp_path / "h")["people"] == 3
+    before = found(capsys, made)
+    for format in ("csv",) if sensors else ("humanml3d", "npy", "bvh"):
+        new = made.with_name(format)
+        code, out, _ = call(capsys, "convert", made, "--to", format, "--out", new)
+        after = found(capsys, new)
+        same = ("people", "motions", "labels", "captions", "left_out")
+        assert code == 0 and [after[key] for key in same] == [before[key] for key in same]
+        assert format == "npy" or all("not there" not in str(p) for p in after["problems"])
+
+
+def test_a_page_is_named_and_half_a_data_set_does_not_stay(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(capsys, "convert", folder, "--to", "html", "--out", tmp_path / "page", "--skip-bad")
+    assert code == 0 and "index.html shows" in out and "named in" not in out
+    (folder / "secret7.npy").unlink()
+    for there in (False, True):
+        if there:
+            (tmp_path / "new").mkdir()
+        code, _, err = call(capsys, "convert", folder, "--to", "npy", "--out", tmp_path / "new")
+        assert code == 2 and "secret8" in err
+        assert (tmp_path / "new").exists() is there and not list(tmp_path.glob("new/*"))
+
+
 def test_nothing_is_written_where_the_data_are_refused(folder: Path, tmp_path: Path) -> None:
     data = open_data_set(folder, DataOptions(skip_bad=True))
     with pytest.raises(InputError):

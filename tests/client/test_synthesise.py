@@ -12,10 +12,11 @@ import pytest
 from client.datasets import DataOptions, open_data_set
 from client.synthesise import synthesise
 from common.errors import InputError
+from common.motion.export import csv_header
 from common.motion.people import traits
 from common.motion.population import PRIVATE
 from common.motion.population import synthesise as perform
-from common.motion.sensors import CHANNELS
+from common.motion.sensors import SENSOR
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -55,7 +56,7 @@ def test_worn_devices_give_tables_of_samples(tmp_path: Path) -> None:
     assert len(rows) == 6
     for row in rows:
         samples = table(tmp_path / row["file"])
-        assert list(samples[0]) == ["time", *CHANNELS]
+        assert list(samples[0]) == csv_header(SENSOR)
         if row["label"] == "walk":
             assert float(samples[-1]["time"]) == pytest.approx(5.0, abs=0.05)
 

@@ -170,3 +170,22 @@ def test_the_real_clips_work_without_options(motion_folder: Path) -> None:
     assert len(walks) == 12 and {r.label for r in walks} == {"walk"}
     assert all(np.isfinite(r.samples).all() for r in walks)
     assert open_data_set(motion_folder, DataOptions()).people() == ("01", "02", "05", "06", "07", "09")
+
+
+def test_a_skeleton_cut_short_is_a_bad_file_and_no_other_skeleton(folder: Path) -> None:
+    whole = (folder / "ann_02.bvh").read_text()
+    (folder / "ann_02.bvh").write_text(whole[: whole.index("MOTION") // 2])
+    with pytest.raises(InputError, match=r"ann_02.*ends before MOTION.*--skip-bad"):
+        open_data_set(folder, DataOptions())
+    data = open_data_set(folder, DataOptions(skip_bad=True))
+    assert len(list(data.recordings(data.people()))) == 3 and len(data.skipped) == 1
+
+
+def test_rows_of_files_that_are_refused_are_not_called_absent(folder: Path) -> None:
+    write_manifest(folder, FULL)
+    data = open_data_set(folder, DataOptions(skip_bad=True, labels=("walk",)))
+    assert len(data.skipped) == 1 and "ann_02" in data.skipped[0], data.skipped
+    write_manifest(folder, FULL + "gone.bvh,Bob,walk,south\n")
+    assert any("rows name no file" in line for line in open_data_set(folder, DataOptions()).skipped), (
+        "control"
+    )

@@ -241,5 +241,8 @@ def test_generated_motions_become_one_file_each(tmp_path: Path) -> None:
 def test_generated_sensor_windows_become_tables_with_a_clock(tmp_path: Path) -> None:
     path = write_motions([np.ones((64, 6))], tmp_path, "csv", ["w"])[0]
     lines = path.read_text().splitlines()
-    assert lines[0] == "time,acc_x,acc_y,acc_z,gyro_x,gyro_y,gyro_z"
+    assert (
+        lines[0]
+        == "time,acc_x (m/s^2),acc_y (m/s^2),acc_z (m/s^2),gyro_x (rad/s),gyro_y (rad/s),gyro_z (rad/s)"
+    )
     assert len(lines) == 65 and lines[2].startswith("0.0200,1,")
