@@ -158,8 +158,8 @@ class MotionFolder(ABC):
             other = owners.setdefault(self._original(clip.key), clip)
             if other.person != clip.person:
                 raise InputError(
-                    f"{clip.path}: a copy of {other.key}, of {clip.person} and of {other.person}: give a motion"
-                    " and its mirror one person"
+                    f"{clip.path}: a copy of {other.key}, of {clip.person} and of {other.person}: give a"
+                    " motion and its mirror one person"
                 )
 
     def _clip(self, path: Path, key: str) -> Clip:

@@ -69,9 +69,7 @@ def planned(**changes: Any) -> Plan:
     method, _, assets = built(options)
     assert isinstance(method, GradientMethod)
     plan = replace(make_plan(), options=options, dimension=method.dimension)
-    return replace(
-        plan, codec=assets.codec.description(), arrays_digest=digest_arrays(assets.arrays())
-    )
+    return replace(plan, codec=assets.codec.description(), arrays_digest=digest_arrays(assets.arrays()))
 
 
 def test_a_plan_beyond_any_machine_is_refused_and_costs_neither_budget_nor_memory(tmp_path: Path) -> None:
