@@ -21,6 +21,7 @@ from torch import Tensor
 
 from client.clipping.bound import Contributions, clipped_sum
 from client.clipping.choice import Chosen, choose
+from client.clipping.cost import require_affordable
 from client.clipping.step import Examples, Step
 from client.ledger import Charge, Ledger
 from client.mechanism import SampledGaussian
@@ -34,7 +35,7 @@ from common.generator.bounds import MOST_LATENT
 from common.generator.condition import Condition
 from common.generator.text import bounded
 from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
-from common.methods import build
+from common.methods import build, option_of
 from common.noise import PersonRandom, Source
 from common.query import Acceptance, Plan, Query, Release
 from common.vector import Layout, Vector
@@ -269,9 +270,10 @@ def _chosen(plan: Plan, method: GradientMethod, assets: Assets, speed: Speed) ->
         place = (units, method.motions)
         labels = torch.randint(len(plan.labels) + 1, place, generator=random)
         text = bounded(torch.randn(*place, assets.text_size, generator=random))
+        lengths = torch.randint(1, assets.codec.frames + 1, place, generator=random)
         batch = UserBatch(
             latents=torch.randn(*place, assets.codec.latent, generator=random),
-            condition=Condition.of(labels, assets.codec.frames)._replace(text=text),
+            condition=Condition(labels, text, lengths),
             mask=torch.ones(place, dtype=torch.bool),
         )
         return _placed(
@@ -279,6 +281,8 @@ def _chosen(plan: Plan, method: GradientMethod, assets: Assets, speed: Speed) ->
         )
 
     try:
+        replicas = option_of(plan.method, plan.options, "replicas") or 1
+        require_affordable(method, step, assets, replicas, speed.device)
         chosen = choose(step, _placed(parameters, speed.device), probe, speed)
     except InputError as error:
         raise Refusal(RefusalCode.UNAVAILABLE, str(error)) from None

@@ -14,14 +14,21 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor
 
+import client.gate
+import client.users
 from client import ledger_file
 from client.accounts import Accounts
 from client.book import Book
+from client.clipping import choice
 from client.clipping.bound import Rows
 from client.gate import LocalGate
 from client.ledger import Budget, Charge, Ledger
 from client.mechanism import SampledGaussian
 from client.policy import SitePolicy
+from common.generator import diffusion, objective, trainable
+from common.generator.assets import Assets
+from common.generator.codecs import load_codec
+from common.generator.embeddings import Embeddings
 from common.noise import Source
 from common.query import PrivacyEvent, Query, Release
 from tests.clipping import rows_of
@@ -186,6 +193,60 @@ def no_policy(patch: Patch) -> None:
     patch.setattr(SitePolicy, "admit", lambda *_: None)
 
 
+def caption_from_a_shared_stream(patch: Patch) -> None:
+    """Sentences are drawn in the order of the chunk: a person's depends on who comes before."""
+    real = Embeddings.drawn
+
+    def drawn(self: Embeddings, motions: Tensor, uniform: Tensor) -> Tensor:
+        return real(self, motions, torch.rand(uniform.shape, generator=torch.Generator().manual_seed(0)))
+
+    patch.setattr(Embeddings, "drawn", drawn)
+
+
+def padding_is_motion(patch: Patch) -> None:
+    """What stands after a motion's end is trained on."""
+    for module in (objective, diffusion):
+        patch.setattr(module, "unpadded", lambda x, *_: x)
+
+
+def unchecked_base(patch: Patch) -> None:
+    patch.setattr(trainable, "_check", lambda *_: None)
+
+
+def arrays_of_any_name(patch: Patch) -> None:
+    """A plan's arrays are read by name, and what is left over is kept."""
+
+    def taken(cls: type[Assets], arrays: dict[str, Tensor], codec: Any, text: Any) -> Assets:
+        return cls(load_codec(arrays, codec))
+
+    patch.setattr(Assets, "from_arrays", classmethod(taken))
+
+
+def unbounded_plan(patch: Patch) -> None:
+    patch.setattr(client.gate, "require_affordable", lambda *_: None)
+
+
+def norms_not_compared(patch: Patch) -> None:
+    """Of an engine's public probes the rows alone are compared."""
+
+    def bits(compute: Any, parameters: Any, examples: Any, units: Sequence[int]) -> list[bytes]:
+        found = compute(parameters, {name: part[list(units)] for name, part in examples.items()})
+        return [found.row(place).numpy().tobytes() for place in range(len(units))]
+
+    patch.setattr(choice, "_bits", bits)
+
+
+def chunk_falls_together(patch: Patch) -> None:
+    """Whoever is encoded with a window that raises becomes NaN, too."""
+    real = client.users._encode
+
+    def encode(codec: Any, raw: Tensor, label: int, width: int) -> Tensor:
+        found = real(codec, raw, label, width)
+        return found if bool(torch.isfinite(found).all()) else torch.full_like(found, torch.nan)
+
+    patch.setattr(client.users, "_encode", encode)
+
+
 DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "no_clip": no_clip,
     "loose_clip": loose_clip,
@@ -206,6 +267,13 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "ledger_made_anew": ledger_made_anew,
     "trusting_gate": trusting_gate,
     "no_policy": no_policy,
+    "caption_from_a_shared_stream": caption_from_a_shared_stream,
+    "padding_is_motion": padding_is_motion,
+    "unchecked_base": unchecked_base,
+    "arrays_of_any_name": arrays_of_any_name,
+    "unbounded_plan": unbounded_plan,
+    "norms_not_compared": norms_not_compared,
+    "chunk_falls_together": chunk_falls_together,
     **LEAKS,
 }
 

@@ -120,13 +120,15 @@ def check_label(label: str, vocabulary: Collection[str], source: str) -> str:
 
 
 def check_people(people: Collection[str], source: str) -> None:
-    """InputError where two names differ in capitals, spaces or composed letters alone.
+    """InputError for a name that is no text, or two alike but for capitals, spaces or composed letters.
 
     One person under two names would be promised half of what they are owed. No option leaves
     either out: it would depend on the other's files.
     """
     seen: dict[str, str] = {}
     for person in people:
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in person):
+            raise InputError(f"{source}: {person!r} is no name in UTF-8 (or holds a zero byte); rename it")
         plain = " ".join(unicodedata.normalize("NFKC", person).casefold().split())
         if (other := seen.setdefault(plain, person)) != person:
             raise InputError(

@@ -41,6 +41,21 @@ class Manifest:
         column = self.person_column
         return column is not None and not any(row[column].strip() for row in self.rows.values())
 
+    def require_all_or_nobody(self) -> None:
+        """InputError where some rows name a person and some do not.
+
+        Never left out by skip_bad: whether a row without a person is a record of its own or bad would
+        depend on whether another row names one.
+        """
+        column = self.person_column
+        if column is None or self.anonymous:
+            return
+        if empty := next((key for key, row in self.rows.items() if not row[column].strip()), None):
+            raise InputError(
+                f"{self.path}: row of {empty}: no person in column {column!r}; fill it in for all or for"
+                " none, also with --skip-bad"
+            )
+
     def vocabulary(self) -> tuple[str, ...]:
         """The labels of all rows, sorted; empty without a column of labels."""
         if self.label_column is None:

@@ -57,6 +57,8 @@ class MotionFolder(ABC):
             known = " or ".join(self.suffixes)
             raise InputError(f"{folder}: no {known} file in this folder; give the folder of the motions")
         self._manifest = self._renamed(find_manifest(folder, options.manifest, self.manifests))
+        if self._manifest is not None and options.person_pattern is None:
+            self._manifest.require_all_or_nobody()
         self.labels = _vocabulary(self._manifest, options)
         self._clips = self._list(files)
         check_people(self.people(), str(folder))
@@ -150,13 +152,26 @@ class MotionFolder(ABC):
         if self._manifest and (unused := self._manifest.unused([self._key(path) for path in files])):
             line = f"{self._manifest.path}: {len(unused)} rows name no file of the folder, first {unused[0]}"
             self.findings.note(self._manifest.path.name, line)
+        self._check_copies(list(clips.values()))
         return list(clips.values())
+
+    def _check_copies(self, clips: list[Clip]) -> None:
+        """InputError, also with skip_bad, where a motion and its copy are two people's: which is wrong?"""
+        owners: dict[str, Clip] = {}
+        for clip in clips:
+            other = owners.setdefault(self._original(clip.key), clip)
+            if other.person != clip.person:
+                raise InputError(
+                    f"{clip.path}: a copy of {other.key}, of {clip.person} and of {other.person}: give a"
+                    " motion and its mirror one person"
+                )
 
     def _clip(self, path: Path, key: str) -> Clip:
         manifest, pattern = self._manifest, self._options.person_pattern
         if manifest is None:
-            person = self._named_person(key) if pattern is None else named_person(key, pattern)
-            return Clip(path, key, person, None, record=self._original(key))
+            original = self._original(key)
+            person = self._named_person(key) if pattern is None else named_person(original, pattern)
+            return Clip(path, key, person, None, record=original)
         row = self._row(key)
         if row is None:
             raise InputError(f"{path}: {manifest.path.name} has no row for {key}; add one")
@@ -166,7 +181,7 @@ class MotionFolder(ABC):
             check_label(label, self.labels, source)
         record = row.get(RECORD_COLUMN, "").strip() or self._original(key)
         if pattern is not None:
-            person = named_person(key, pattern)
+            person = named_person(self._original(key), pattern)
         elif manifest.anonymous:
             person = record
         elif manifest.person_column is None:

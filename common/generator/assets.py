@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from torch import Tensor
 
+from common.errors import InputError
 from common.generator.codec import Codec
 from common.generator.codecs import load_codec
 from common.generator.text import TextEncoder
@@ -51,10 +52,16 @@ class Assets:
     def from_arrays(
         cls, arrays: Mapping[str, Tensor], codec: Mapping[str, Any], text: Mapping[str, Any]
     ) -> Self:
-        """The assets that `arrays()`, the codec's `description()` and `text_description()` came from."""
+        """The assets that `arrays()`, the codec's `description()` and `text_description()` came from.
+
+        InputError for an array that is no part of them: a site would keep it in its ledger.
+        """
         loaded = load_codec(under(_CODEC, arrays), codec)
         encoder = load_text(under(_TEXT, arrays), text, loaded.labels)
-        return cls(loaded, under(_BASE, arrays), encoder)
+        found = cls(loaded, under(_BASE, arrays), encoder)
+        if unknown := sorted(arrays.keys() - found.arrays().keys()):
+            raise InputError(f"the array {unknown[0]!r:.80} is no part of the codec, the text or the base")
+        return found
 
 
 def under(prefix: str, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -26,6 +26,15 @@ from tests.attacks.test_non_interference import (
     check_replies_are_the_same,
 )
 from tests.attacks.test_one_run_audit import EIGHT, check_audit
+from tests.attacks.test_public_assets import (
+    check_arrays,
+    check_base,
+    check_captions,
+    check_cost,
+    check_damaged_windows,
+    check_norms,
+    check_padding,
+)
 from tests.sabotage import DEFECTS, apply
 from tests.test_method_laws import (
     METHODS,
@@ -73,6 +82,13 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "ledger_made_anew": (check_a_missing_ledger_stays_missing,),
     "trusting_gate": (check_replays,),
     "no_policy": (check_policy,),
+    "caption_from_a_shared_stream": (check_captions,),
+    "padding_is_motion": (check_padding,),
+    "unchecked_base": (check_base,),
+    "arrays_of_any_name": (check_arrays,),
+    "unbounded_plan": (check_cost,),
+    "norms_not_compared": (check_norms,),
+    "chunk_falls_together": (check_damaged_windows,),
     "leak_count": (replies,),
     "leak_norm": (replies,),
     "leak_text": (check_no_word_of_people,),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
-from client.clipping.bound import clip_factors
+from client.clipping.bound import clip_factors, joined_norms
 from client.clipping.choice import Chosen, choose
 from client.clipping.direct import looped, mapped
 from client.clipping.fold import Fold, UnfoldedError
@@ -186,3 +188,16 @@ def test_ghost_never_reports_less_than_the_norm_of_what_cancels() -> None:
     left = torch.tensor([[[1e8], [1e8], [1.0]]], dtype=torch.float32)
     right = torch.tensor([[[1.0], [-1.0], [1.0]]], dtype=torch.float32)
     assert float(Factors(left, right).norms()) >= 1.0
+
+
+def test_joined_norms_keep_their_bits_however_many_units_there_are() -> None:
+    """A reduction adds the parts in an order that follows from the number of units: the control moves."""
+    random = torch.Generator().manual_seed(0)
+    parts = [torch.rand(64, generator=random, dtype=torch.float64) for _ in range(11)]
+
+    def moved(join: Callable[[list[Tensor]], Tensor]) -> int:
+        alone = torch.cat([join([part[unit : unit + 1] for part in parts]) for unit in range(64)])
+        return int((alone != join(parts)).sum())
+
+    assert moved(joined_norms) == 0
+    assert moved(lambda norms: torch.linalg.vector_norm(torch.stack(norms), dim=0)) > 0

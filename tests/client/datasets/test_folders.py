@@ -234,3 +234,15 @@ def test_a_table_that_hides_behind_a_fault_is_named(tmp_path: Path) -> None:
     (tmp_path / "ann_1.csv.gz").write_bytes(b"\x1f\x8b no gzip")
     with pytest.raises(InputError, match=r"ann_1.csv.gz: not a readable CSV file"):
         open_data_set(tmp_path, DataOptions())
+
+
+def test_a_name_that_is_no_text_is_refused_before_anything_is_charged(tmp_path: Path) -> None:
+    """It has no place in the order of people and would stop a site after the charge."""
+    write_walk_bvh(tmp_path / "ann_1.bvh")
+    assert open_data_set(tmp_path, DataOptions()).people() == ("ann",)  # the control
+    try:
+        write_walk_bvh(tmp_path / "b\udcffb_1.bvh")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system holds no such name")
+    with pytest.raises(InputError, match="is no name in UTF-8"):
+        open_data_set(tmp_path, DataOptions())

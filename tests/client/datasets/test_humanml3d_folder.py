@@ -81,6 +81,28 @@ def test_a_person_without_a_row_is_refused_or_listed(folder: Path) -> None:
         open_data_set(folder, DataOptions())
 
 
+def test_a_mirror_is_never_another_person(folder: Path) -> None:
+    """Else two people would be protected as one each where one motion is behind both."""
+    data = open_data_set(folder, DataOptions(person_pattern="(?P<person>.+)"))
+    assert data.people() == ("000001", "000002", "000007")
+    (folder / "people.csv").write_text(PEOPLE + "M000001,eve,north\n")
+    for skip_bad in (False, True):
+        with pytest.raises(InputError, match=r"a copy of 000001, of eve and of ann: give a motion"):
+            open_data_set(folder, DataOptions(skip_bad=skip_bad))
+    (folder / "people.csv").write_text(PEOPLE + "M000001,ann,north\n")  # the control
+    assert open_data_set(folder, DataOptions()).people() == ("ann", "bob")
+
+
+def test_whether_one_row_names_a_person_decides_nothing_over_others(folder: Path) -> None:
+    """With nobody named each motion is a record; with one named, the others were left out under skip_bad."""
+    nobody = "motion,person\n000001,\n000002,\n000007,\n"
+    (folder / "people.csv").write_text(nobody)
+    assert len(open_data_set(folder, DataOptions(skip_bad=True)).people()) == 3
+    (folder / "people.csv").write_text(nobody.replace("000007,", "000007,ann"))
+    with pytest.raises(InputError, match=r"row of 000001: no person in column 'person'; fill .*--skip-bad"):
+        open_data_set(folder, DataOptions(skip_bad=True))
+
+
 def test_one_person_under_two_spellings_is_refused(folder: Path) -> None:
     (folder / "people.csv").write_text(PEOPLE.replace("000007,ann", "000007,Ann"))
     with pytest.raises(InputError, match="'Ann' and 'ann' look like one person twice"):
