@@ -16,6 +16,8 @@ from common.methods import build
 from common.sealed import read_sealed, write_sealed
 
 FILE: Final = "pretrained.safetensors"
+UNFINISHED: Final = "pretraining.json"
+"""The settings of a pre-training, which stand in its folder from the start."""
 PUBLIC_ONLY: Final = "public motions only"
 """What such a generator promises: nothing about anybody private is in it."""
 _FORMAT: Final = 1

@@ -26,7 +26,7 @@ from common.player.clip import Clip
 from common.player.gallery import PAGE, PAGE_ITEMS, REAL, exhibits
 from common.player.window import Window
 from common.pretrained import FILE as PRETRAINED
-from common.pretrained import PUBLIC_ONLY, Pretrained
+from common.pretrained import PUBLIC_ONLY, UNFINISHED, Pretrained
 from common.storage import read_json, writing
 from server.checkpoint import Checkpoint
 from server.comparison import Recorded
@@ -189,6 +189,11 @@ def load(run: str | Path, signer: str | None = None) -> Model:
             )
         found = Pretrained.load(folder)
         return Model(found.generator(), PUBLIC_ONLY, None, found.assets.text)
+    if (folder / UNFINISHED).exists():
+        raise InputError(
+            f"{folder} is a pre-training that has not finished: go on with fedmotion pretrain --resume --out"
+            f" {folder}"
+        )
     if signer is None and (folder / RUN).exists():
         signer = read_json(folder / RUN).get("signer")
     checkpoint = Checkpoint.load(folder, signer)

@@ -62,6 +62,11 @@ def _delta(privacy: Mapping[str, Any]) -> str:
     return f"{finite_or_infinite(privacy.get('delta')):.3g}"
 
 
+def _whole(factor: float) -> str:
+    """Three digits, and figures of everyday size without an exponent."""
+    return f"{float(f'{factor:.3g}'):,.0f}" if 100 <= factor < 1e6 else f"{factor:.3g}"
+
+
 def guarantee_section(run: Run) -> str:
     """The claim with all its terms, or a warning that there is none."""
     if not has_guarantee(run):
@@ -73,7 +78,7 @@ def guarantee_section(run: Run) -> str:
             unit, f"any one {unit}"
         )
     )
-    factor = f"e<sup>ε</sup> = {math.exp(min(epsilon, 700.0)):.3g}"
+    factor = f"e<sup>ε</sup> = {_whole(math.exp(min(epsilon, 700.0)))}"
     words = (
         "Seeing the model, its motions and every number the sites released changes the odds of any guess "
         f"whether {whose} took part by at most a factor of {factor}, but for a probability of "

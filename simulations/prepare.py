@@ -69,6 +69,8 @@ def open_people(config: Simulation) -> DataSet:
     people = data.people()
     if len(people) < 2:
         way_out = ", or give --person-pattern if the names say who they are" if config.data else ""
+        if data.skipped:
+            way_out = f"; {len(data.skipped)} files were left out, see fedmotion data inspect --files"
         raise InputError(
             f"{data.origin}: {len(people)} person in all, and a guarantee for persons needs at least two:"
             f" add people{way_out}"

@@ -23,7 +23,7 @@ from common.generator.sensor_codec import SensorCodec
 from common.method import GradientMethod
 from common.methods import build, design_of
 from common.motion.sensors import SENSOR
-from common.pretrained import FILE, Pretrained, Provenance
+from common.pretrained import FILE, UNFINISHED, Pretrained, Provenance
 from common.sealed import read_sealed, write_sealed
 from common.storage import exclusive, read_json, write_json, writing
 from simulations.codec import make_codec
@@ -32,7 +32,7 @@ from simulations.public_sources import Sources, read_sources
 from simulations.public_training import Latents, Progress, held_out_loss, step
 from simulations.training_display import Display
 
-SETTINGS: Final = "pretraining.json"
+SETTINGS: Final = UNFINISHED
 REPORT: Final = "pretrain.json"
 HALFWAY: Final = "progress.safetensors"
 _LOCK: Final = ".pretraining.lock"
