@@ -204,7 +204,7 @@ def measure(
     groups = [held_out(config).select(data), _reference(config, data)]
     parts = [corpus(data.recordings(people), data.modality, data.labels) for people in groups]
     reference = Reference(held_out=parts[0], trained=parts[1])
-    return quality(generator, baseline, public, reference, data.modality)
+    return quality(generator, baseline, public, reference, data)
 
 
 def _describe(

@@ -126,7 +126,7 @@ def _opened(folder: Path | None) -> _Set:
     parts = max((_split(config, data, seed) for seed in range(_SPLITS if folder else 1)), key=_smaller)
     count = min(2000, _smaller(parts))
     reference = Reference(held_out=parts[0], trained=parts[1]).cut(count)
-    yardstick = Yardstick.of(reference, public, data.modality, len(data.labels))
+    yardstick = Yardstick.of(reference, public, data.modality, data.labels)
     return _Set(config, data, public, reference, yardstick, count)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 import numpy as np
 import torch
 
+from client.datasets import DataSet
 from common.generator.generator import Generator
 from common.generator.sensor_codec import physical_units
 from common.method import GradientMethod, UserBatch
@@ -53,20 +54,22 @@ class Yardstick:
     """All that a set of windows is measured with: against people held out, by what others taught it.
 
     `evaluator` is fitted on public windows where there are any; `classifier` on the people in
-    training (None where fewer than two labels occur).
+    training (None where fewer than two labels occur), whose vocabulary is `labels`.
     """
 
     modality: Modality
     held_out: Corpus
     evaluator: Evaluator
     classifier: Classifier | None
-    labels: int
+    labels: tuple[str, ...]
 
     @classmethod
-    def of(cls, reference: Reference, public: Corpus | None, modality: Modality, labels: int) -> Self:
+    def of(
+        cls, reference: Reference, public: Corpus | None, modality: Modality, labels: tuple[str, ...]
+    ) -> Self:
         trained = reference.trained
         evaluator = Evaluator.fit((trained if public is None else public).windows, modality)
-        rows = trained.labels < labels
+        rows = trained.labels < len(labels)
         classifier = None
         if len(torch.unique(trained.labels[rows])) > 1:
             classifier = Classifier.fit(evaluator.scores(trained.windows[rows]), trained.labels[rows])
@@ -97,7 +100,7 @@ class Yardstick:
         kind = self.modality.kind
         own = draw(generator, count, None, seed=1, raw=kind == "skeleton")
         motions = torch.from_numpy(np.stack(own.motions))
-        index: Mapping[str, int] = {label: i for i, label in enumerate(generator.codec.labels)}
+        index: Mapping[str, int] = {label: i for i, label in enumerate(self.labels)}
         labels = torch.tensor([index.get(label, len(index)) for label in own.labels])
         if kind == "sensor":
             return self.measure(Corpus(motions, labels))
@@ -111,7 +114,7 @@ class Yardstick:
 
     def accuracy(self, corpus: Corpus) -> float | None:
         """Share of the labelled windows that are taken for their label; None where none can be."""
-        rows = corpus.labels < self.labels
+        rows = corpus.labels < len(self.labels)
         if self.classifier is None or not rows.any():
             return None
         scores = self.evaluator.scores(corpus.windows[rows])
@@ -141,7 +144,7 @@ def quality(
     public_only: Generator | None,
     public: Corpus | None,
     reference: Reference,
-    modality: Modality,
+    data: DataSet,
 ) -> dict[str, Any]:
     """Figures against held-out people, as `run.json` holds them; null where `missing` says why."""
     count = min(len(reference.held_out.windows), len(reference.trained.windows))
@@ -150,7 +153,7 @@ def quality(
         why = f"no distance was computed: fewer than {FEWEST} windows are held out, or are in training"
         return {"frechet": nothing, "note": NOTE, "missing": [why]}
     reference = reference.cut(count)
-    yardstick = Yardstick.of(reference, public, modality, len(private.codec.labels))
+    yardstick = Yardstick.of(reference, public, data.modality, data.labels)
     rows = {"private": yardstick.generated(private, count)}
     if public_only is not None:
         rows["public_only"] = yardstick.generated(public_only, count)
