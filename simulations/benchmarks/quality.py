@@ -33,6 +33,8 @@ _FIGURES: Final = ("frechet", "accuracy", "spectral", "skate", "bones", "jerk")
 _SEED: Final = 0
 _PASSES: Final = 4
 _SPLITS: Final = 8
+_DRAWN: Final = 64
+_MOST: Final = 800  # windows a side
 
 
 @dataclass(frozen=True)
@@ -63,18 +65,18 @@ _MDM: Final[dict[str, int | float | str]] = {
     **_FRAMES,
 }
 SKELETON: Final = (
-    Family("structured codec, MLP 1 x 32 (the demo's)", "structured", {"replicas": 4}, 4000, 256, 5e-3),
-    Family("structured codec, MLP 2 x 128", "structured", {"width": 128, "depth": 2}, 4000),
-    Family("PCA 32, MLP 2 x 256", "pca", {"width": 256, "depth": 2}, 4000),
-    Family("VAE, U-Net 64", "vae", {"denoiser": "unet", "width": 64, "depth": 1, **_FRAMES}, 3000),
-    Family("frames, U-Net 64", "identity", {"denoiser": "unet", "width": 64, "depth": 2, **_FRAMES}, 1500),
-    Family("frames, transformer 4 x 128 (MDM)", "identity", _MDM, 1500, 64, 1e-3),
+    Family("structured codec, MLP 1 x 32 (the demo's)", "structured", {"replicas": 4}, 2000, 256, 5e-3),
+    Family("structured codec, MLP 2 x 128", "structured", {"width": 128, "depth": 2}, 2000),
+    Family("PCA 32, MLP 2 x 256", "pca", {"width": 256, "depth": 2}, 2000),
+    Family("VAE, U-Net 64", "vae", {"denoiser": "unet", "width": 64, "depth": 1, **_FRAMES}, 1500),
+    Family("frames, U-Net 64", "identity", {"denoiser": "unet", "width": 64, "depth": 2, **_FRAMES}, 600),
+    Family("frames, transformer 4 x 128 (MDM)", "identity", _MDM, 600, 64, 1e-3),
 )
 SENSOR: Final = (
-    Family("DCT, MLP 1 x 32 (the default)", "sensor", {"replicas": 4}, 4000, 256, 5e-3),
-    Family("DCT, MLP 2 x 128", "sensor", {"width": 128, "depth": 2}, 4000),
-    Family("PCA 32, MLP 2 x 128", "pca", {"width": 128, "depth": 2}, 4000),
-    Family("frames, U-Net 64", "identity", {"denoiser": "unet", "width": 64, "depth": 2, **_FRAMES}, 3000),
+    Family("DCT, MLP 1 x 32 (the default)", "sensor", {"replicas": 4}, 2000, 256, 5e-3),
+    Family("DCT, MLP 2 x 128", "sensor", {"width": 128, "depth": 2}, 2000),
+    Family("PCA 32, MLP 2 x 128", "pca", {"width": 128, "depth": 2}, 2000),
+    Family("frames, U-Net 64", "identity", {"denoiser": "unet", "width": 64, "depth": 2, **_FRAMES}, 600),
 )
 
 
@@ -103,8 +105,8 @@ def table(recordings: Path | None = None) -> Table:
             generator, size = _trained(family, people, source)
             spent = (time.process_time() - began) / 60
             began = time.process_time()
-            generator.sample(people.count, seed=2)
-            speed = people.count / (time.process_time() - began)
+            generator.sample(_DRAWN, seed=2)
+            speed = _DRAWN / (time.process_time() - began)
             row = people.yardstick.generated(generator, people.count)
             shown.add_row(family.name, name, f"{size:,}", f"{spent:.1f}", f"{speed:.0f}", *_cells(row))
     as_they_are = people.yardstick.measure(some(people.public, people.count))
@@ -124,7 +126,7 @@ def _opened(folder: Path | None) -> _Set:
     if public is None:
         raise InputError(f"{folder}: no public motions stand beside these")
     parts = max((_split(config, data, seed) for seed in range(_SPLITS if folder else 1)), key=_smaller)
-    count = min(2000, _smaller(parts))
+    count = min(_MOST, _smaller(parts))
     reference = Reference(held_out=parts[0], trained=parts[1]).cut(count)
     yardstick = Yardstick.of(reference, public, data.modality, data.labels)
     return _Set(config, data, public, reference, yardstick, count)
