@@ -16,6 +16,19 @@ from server.shell import InterruptionError
 from simulations.preset import presets
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run leaves.")]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        help="structured (default), pca, identity or vae; for sensors sensor (default), pca or identity."
+    ),
+]
+Window = Annotated[
+    int | None, typer.Option(help="Frames of a skeleton sequence at 20 a second, 20 to 196 (default 60).")
+]
+TextEncoder = Annotated[
+    str | None,
+    typer.Option(help="Learn from captions: none, template, or minilm (extra text); docs/text.md."),
+]
 
 
 def simulate(
@@ -64,19 +77,9 @@ def simulate(
     method: Annotated[
         str | None, typer.Option(help="How the generator is trained: dp_sgd, the only one yet.")
     ] = None,
-    codec: Annotated[
-        str | None,
-        typer.Option(
-            help="structured (default), pca, identity or vae; for sensors sensor (default), pca or identity."
-        ),
-    ] = None,
-    window: Annotated[
-        int | None, typer.Option(help="Frames of a skeleton sequence at 20 a second, 20 to 196 (default 60).")
-    ] = None,
-    text_encoder: Annotated[
-        str | None,
-        typer.Option(help="Learn from captions: none, template, or minilm (extra text); docs/text.md."),
-    ] = None,
+    codec: Codec = None,
+    window: Window = None,
+    text_encoder: TextEncoder = None,
     trust: Annotated[
         str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")
     ] = None,

@@ -19,6 +19,7 @@ from common.motion.heterogeneity import STRONGEST
 from common.query import MOST_SITES_PER_PERSON, Trust, Unit
 from common.validation import flag, one_line
 from simulations.preset import preset, presets
+from simulations.toml import read_toml
 
 LONGEST_WINDOW = 196
 """Frames of the longest sequence: 9.8 seconds, as HumanML3D has it."""
@@ -190,12 +191,7 @@ def read_source(source: str | None) -> dict[str, Any]:
                 f"no preset {source!r}: choose from {', '.join(presets())}, or give a .toml file"
             )
         return tomllib.loads(preset(source))
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
+    values = read_toml(path)
     for key in ("data", "public", "pretrained", "codec_file"):
         if isinstance(values.get(key), str):
             values[key] = path.parent / values[key]

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from server.shell import InterruptionError
+from simulations.cli import Codec, TextEncoder, Window
 
 
 def pretrain(
@@ -28,18 +29,9 @@ def pretrain(
     people: Annotated[
         int | None, typer.Option(help="Procedural public people (default 500; with --public none).")
     ] = None,
-    codec: Annotated[
-        str | None,
-        typer.Option(
-            help="structured (default), pca, identity or vae; for sensors sensor (default), pca or identity."
-        ),
-    ] = None,
-    window: Annotated[
-        int | None, typer.Option(help="Frames of a skeleton sequence at 20 a second, 20 to 196 (default 60).")
-    ] = None,
-    text_encoder: Annotated[
-        str | None, typer.Option(help="Learn from captions: none, template, or minilm (extra text).")
-    ] = None,
+    codec: Codec = None,
+    window: Window = None,
+    text_encoder: TextEncoder = None,
     steps: Annotated[int | None, typer.Option(help="Steps of AdamW (default 5000).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     skip_bad: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,6 +12,7 @@ from common.errors import InputError
 from common.generator.text import SIZES
 from common.validation import flag, one_line
 from simulations.config import LONGEST_WINDOW
+from simulations.toml import read_toml
 
 PEOPLE = 500
 
@@ -63,6 +63,11 @@ class Pretraining(BaseModel):
     def _absolute(cls, paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(path.resolve() for path in paths)
 
+    @field_validator("codec_file")
+    @classmethod
+    def _absolute_file(cls, path: Path | None) -> Path | None:
+        return path and path.resolve()
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.public and self.origin is None:
@@ -112,12 +117,9 @@ def _checked(values: Mapping[str, Any], source: Path | None, flags: Mapping[str,
 def _read(source: Path | None) -> dict[str, Any]:
     if source is None:
         return {}
-    try:
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{source}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{source} is not valid TOML: {error}") from None
+    values = read_toml(source)
+    if isinstance(values.get("codec_file"), str):
+        values["codec_file"] = source.parent / values["codec_file"]
     if isinstance(values.get("public"), str):
         values["public"] = [values["public"]]
     if isinstance(values.get("public"), list):

@@ -1,9 +1,23 @@
-"""Settings written as TOML; the standard library only reads it."""
+"""Settings as TOML: read in one way, and written, which the standard library does not do."""
 
 from __future__ import annotations
 
 import math
+import tomllib
+from pathlib import Path
 from typing import Any
+
+from common.errors import InputError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What `path` says; InputError where it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
 
 
 def to_toml(values: dict[str, Any], prefix: str = "") -> str:

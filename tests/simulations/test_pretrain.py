@@ -17,7 +17,7 @@ import pytest
 from common.pretrained import FILE, Pretrained
 from common.sealed import read_sealed
 from simulations.pretrain import HALFWAY, REPORT
-from simulations.pretraining import Pretraining
+from simulations.pretraining import Pretraining, read_pretraining
 from simulations.public_sources import read_sources
 from tests.pretraining import PUBLIC, Refused, pretrain, write
 
@@ -203,3 +203,8 @@ def test_public_folders_of_sensors_and_of_skeletons(
     origin = found["skeleton"].public.origin
     assert origin.startswith("70 procedural people of fedmotion ") and origin.endswith("; CMU")
     assert found["skeleton"].public.windows > 70 * 4
+
+
+def test_a_codecs_file_is_found_from_the_folder_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text('codec = "vae"\ncodec_file = "mine.safetensors"\n')
+    assert read_pretraining(tmp_path / "base.toml", {}).codec_file == tmp_path / "mine.safetensors"
