@@ -15,7 +15,9 @@ from typing import Any
 
 from client.chain import DamageError, Entry
 from common.errors import FedmotionError, Refusal, RefusalCode
-from common.query import NEIGHBOURING, Plan, PrivacyEvent, Query
+from common.event import NEIGHBOURING, PrivacyEvent
+from common.plan import Plan
+from common.query import Query
 
 _UNFIT = (FedmotionError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 

@@ -7,27 +7,35 @@ code; what went wrong in words goes to the site's own log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from common.errors import Refusal, RefusalCode
-from common.wire import decode_plan, decode_query, encode_acceptance, encode_refusal, encode_release
+from common.errors import Refusal
+from common.parcel import encode_refusal
 
 if TYPE_CHECKING:
-    from client.gate import Gate, LocalGate
+    from client.door import Door
 
 _log = logging.getLogger("fedmotion.client")
 
 LOG = "sites.log"
-resident: dict[Path, Gate] = {}
-"""Gates open in this process, by site file."""
 
-_visiting: dict[Path, LocalGate] = {}
-"""Gates that this process opened when a message came. Flower's engine may hand a site's next message to
+
+class Site(Protocol):
+    """Whatever answers for a site: its door in this process, or the socket that leads to it."""
+
+    def answer(self, content: RecordDict) -> RecordDict:
+        """The answer to one message; it raises nothing."""
+
+
+resident: dict[Path, Site] = {}
+"""Doors open in this process, by site file."""
+
+_visiting: dict[Path, Door] = {}
+"""Doors that this process opened when a message came. Flower's engine may hand a site's next message to
 another process, so between messages their ledgers are free."""
 
 app = ClientApp()
@@ -35,36 +43,25 @@ app = ClientApp()
 
 @app.query("plan")
 def accept(message: Message, context: Context) -> Message:
-    """Put a plan to the gate."""
-
-    def answer(gate: Gate) -> RecordDict:
-        return encode_acceptance(gate.accept(*decode_plan(message.content)))
-
-    return _guarded(message, context, answer)
+    """Carry a plan to the site."""
+    return _carry(message, context)
 
 
 @app.train()
 def release(message: Message, context: Context) -> Message:
-    """Put one round's query to the gate."""
-
-    def answer(gate: Gate) -> RecordDict:
-        return encode_release(gate.release(*decode_query(message.content)))
-
-    return _guarded(message, context, answer)
+    """Carry a round's questions to the site."""
+    return _carry(message, context)
 
 
-def _guarded(message: Message, context: Context, answer: Callable[[Gate], RecordDict]) -> Message:
+def _carry(message: Message, context: Context) -> Message:
     try:
-        content = answer(_gate(context))
+        content = _site(context).answer(message.content)
     except Refusal as refusal:
         _log.warning("refused: %s (%s)", refusal.code, refusal)
         content = encode_refusal(refusal.code)
-    except Exception:
-        _log.exception("the gate failed")
-        content = encode_refusal(RefusalCode.UNAVAILABLE)
     finally:
-        for gate in _visiting.values():
-            gate.rest()
+        for door in _visiting.values():
+            door.rest()
     return Message(content, reply_to=message)
 
 
@@ -75,8 +72,8 @@ def site_log(run: Path) -> logging.FileHandler:
     return handler
 
 
-def _gate(context: Context) -> Gate:
-    """The gate of the site file that this node stands for."""
+def _site(context: Context) -> Site:
+    """The door of the site file that this node stands for."""
     run = Path(str(context.run_config["run-dir"]))
     file = sorted((run / "sites").glob("*.toml"))[int(context.node_config["partition-id"])]
     if file in resident:
@@ -86,5 +83,5 @@ def _gate(context: Context) -> Gate:
             _log.addHandler(site_log(run))
         from client.site import SiteFile
 
-        _visiting[file] = SiteFile.read(file).open_gate()
+        _visiting[file] = SiteFile.read(file).open_door()
     return _visiting[file]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -37,20 +36,11 @@ from common.generator.text import bounded
 from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
 from common.methods import build, option_of
 from common.noise import PersonRandom, Source
-from common.query import Acceptance, Plan, Query, Release
+from common.plan import Plan
+from common.query import Acceptance, Query, Release
 from common.vector import Layout, Vector
 
 _UNFIT = (FedmotionError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-
-
-class Gate(Protocol):
-    """What a ClientApp talks to: a gate in this process, or one behind a socket."""
-
-    def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
-        """Reserve the whole plan, or raise Refusal."""
-
-    def release(self, query: Query, state: PublicState) -> Release:
-        """Answer one round of an accepted plan, or raise Refusal."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,9 @@ from client.chain import DamageError, Entry, Tip, write_entry
 from client.withdrawal import Tombstones
 from common.accounting import epsilon
 from common.errors import InputError, Refusal, RefusalCode
-from common.query import NEIGHBOURING, Plan, PrivacyEvent, Query, Unit, is_name
+from common.event import NEIGHBOURING, PrivacyEvent, Unit
+from common.plan import Plan
+from common.query import Query, is_name
 from common.signing import public_name
 from common.witness import Head
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from common.event import PrivacyEvent
 from common.noise import PersonRandom, Source, Stream, gaussian, on_grid, poisson_sample
-from common.query import Plan, PrivacyEvent
+from common.plan import Plan
 from common.vector import Vector
 
 

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from common.errors import Refusal, RefusalCode
+from common.event import MOST_STEPS, Trust, Unit
 from common.methods import option_of
-from common.query import MOST_STEPS, Plan, Trust, Unit
+from common.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.datasets import DataOptions, DataSet, check_unit, open_data_set
+from client.door import Door
 from client.gate import LocalGate
 from client.ledger import Budget, Ledger
+from client.membership import Membership
 from client.policy import SitePolicy
 from client.speed import Engine, Precision, Speed
 from client.users import Share, Users, load_users
 from common.errors import InputError
+from common.event import MOST_SITES_PER_PERSON, MOST_STEPS, Trust, Unit
 from common.noise import Source
-from common.query import MOST_SITES_PER_PERSON, MOST_STEPS, Trust, Unit
 from common.validation import one_line
 
 
@@ -80,6 +82,12 @@ class PolicyTable(_Table):
     min_sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
 
 
+class FederationTable(_Table):
+    """Where the site keeps its identity, its coordinator's card and the plans agreed to, see `Membership`."""
+
+    folder: Path = Path("federation")
+
+
 class SiteFile(_Table):
     """SITE.toml, explained key by key in docs/site.md.
 
@@ -97,11 +105,12 @@ class SiteFile(_Table):
     data: DataTable = DataTable()
     share: ShareTable = ShareTable()
     speed: SpeedTable = SpeedTable()
+    federation: FederationTable | None = None
     test_seed: int | None = None
 
     @classmethod
     def read(cls, path: Path) -> SiteFile:
-        """Parse `path`; InputError names the key. A relative ledger lies beside the file."""
+        """Parse `path`; InputError names the key. Relative folders lie beside the file."""
         try:
             site = cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         except OSError as error:
@@ -110,7 +119,11 @@ class SiteFile(_Table):
             raise InputError(f"{path} is not valid TOML: {error}") from None
         except ValidationError as error:
             raise InputError(f"{path}: {one_line(error, cls)}") from None
-        return site.model_copy(update={"ledger": (path.parent / site.ledger).resolve()})
+        moved: dict[str, Any] = {"ledger": (path.parent / site.ledger).resolve()}
+        if site.federation is not None:
+            folder = (path.parent / site.federation.folder).resolve()
+            moved["federation"] = site.federation.model_copy(update={"folder": folder})
+        return site.model_copy(update=moved)
 
     def rules(self) -> SitePolicy:
         """What the site refuses, budget apart."""
@@ -131,6 +144,13 @@ class SiteFile(_Table):
     def people(self) -> tuple[str, ...]:
         """The site's people, as the data set names them."""
         return Share(**self.share.model_dump()).select(open_data_set(self.data.path, self.data.options))
+
+    def open_door(self, data: DataSet | None = None) -> Door:
+        """The site as messages reach it: its gate, under seal where it is a member of a federation."""
+        membership = None
+        if self.federation is not None:
+            membership = Membership.open(self.name, self.federation.folder)
+        return Door(self.open_gate(data), membership)
 
     def open_gate(self, data: DataSet | None = None) -> LocalGate:
         """The site's gate; its people are read after the first charge.

@@ -16,6 +16,7 @@ from client.datasets import DataSet
 from client.exactness import unmoved
 from client.position import position
 from client.withdrawal import Tombstones
+from common.event import Unit
 from common.generator.codec import Codec
 from common.generator.condition import Condition
 from common.generator.embeddings import Embeddings, spoken
@@ -23,7 +24,6 @@ from common.generator.text import TextEncoder
 from common.method import UserBatch, UserRandom
 from common.motion.recording import Modality, Recording
 from common.motion.windows import lengths, windows
-from common.query import Unit
 
 _CHUNK = 64
 

@@ -16,8 +16,8 @@ from functools import lru_cache
 from dp_accounting.pld import privacy_loss_distribution as pld
 
 from common.errors import InputError
+from common.event import MOST_STEPS, PrivacyEvent
 from common.mixture import mixture_loss
-from common.query import MOST_STEPS, PrivacyEvent
 
 ACCOUNTANT = "PLD (dp-accounting)"
 CLAIM_INTERVAL = 1e-4

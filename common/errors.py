@@ -34,6 +34,10 @@ class RefusalCode(StrEnum):
     POLICY = "POLICY"
     UNAVAILABLE = "UNAVAILABLE"
     ROLLED_BACK = "ROLLED_BACK"
+    FOREIGN = "FOREIGN"
+    EXPIRED = "EXPIRED"
+    NOT_AGREED = "NOT_AGREED"
+    SPLIT_VIEW = "SPLIT_VIEW"
 
 
 class Refusal(FedmotionError):

@@ -17,7 +17,7 @@ from torch import Tensor
 from common.accounting import MARGIN
 from common.discrete_gaussian import CONVOLUTION_ERROR
 from common.errors import InputError
-from common.query import PrivacyEvent
+from common.event import PrivacyEvent
 
 LEAST_SHARE = 4.0
 """Least standard deviation of one site's share, in integer units: below it sums of shares are too rough."""

@@ -1,111 +1,30 @@
 """Messages of `protos/gate.proto` in Flower records, and back.
 
-A header is one protobuf message in a ConfigRecord; tensors travel beside it in an
-ArrayRecord. Whatever does not decode to exactly what is expected is MALFORMED.
+Whatever does not decode to exactly what is expected is MALFORMED; see `common.parcel`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
-import re
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import ParamSpec, TypeVar, cast, get_args
+from collections.abc import Mapping, Sequence
+from typing import cast, get_args
 
-import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from google.protobuf.message import DecodeError, Message
+from flwr.app import RecordDict
 from torch import Tensor
 
-from common.errors import FedmotionError, Refusal, RefusalCode
+from common.event import Trust, Unit
 from common.method import PublicState
-from common.query import Acceptance, Plan, Query, Release, Trust, Unit
+from common.parcel import pack, raise_refused, strict, unpack
+from common.plain_arrays import as_numpy, packed, read_arrays
+from common.plan import Plan
+from common.query import Acceptance, Query, Release, Seen
+from common.roster import MOST_MEMBERS, Member
+from common.secagg.messages import Shares
+from common.vector import Vector
 from common.witness import Head, Witness
 from protos import gate_pb2
-
-MAX_ARRAYS = 256
-MAX_BYTES = 512 * 2**20
-MAX_HEADER = 4 * 2**20
-_UNREADABLE = (
-    FedmotionError, DecodeError, ArithmeticError, AttributeError,
-    LookupError, RecursionError, TypeError, ValueError,
-)  # fmt: skip
-_NPY = re.compile(
-    rb"\x93NUMPY\x01\x00.." rb"\{'descr': '(<f4|<f8|<i8)', 'fortran_order': False, "
-    rb"'shape': \(((?:\d{1,12}, ?)*(?:\d{1,12})?)\), \} *\n", re.DOTALL,
-)  # fmt: skip
-
-P = ParamSpec("P")
-T = TypeVar("T")
-M = TypeVar("M", bound=Message)
-
-
-def _strict(decode: Callable[P, T]) -> Callable[P, T]:
-    """Turn every way in which foreign bytes can fail to decode into one code."""
-
-    @wraps(decode)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return decode(*args, **kwargs)
-        except Refusal:
-            raise
-        except _UNREADABLE as error:
-            raise Refusal(RefusalCode.MALFORMED, f"message does not decode: {error}") from None
-
-    return wrapper
-
-
-def _pack(header: Message, arrays: Mapping[str, Tensor] | None = None) -> RecordDict:
-    content = RecordDict(
-        {
-            "header": ConfigRecord(
-                {"kind": header.DESCRIPTOR.name, "body": header.SerializeToString(deterministic=True)}
-            )
-        }
-    )
-    if arrays is not None:
-        packed = {name: Array(np.ascontiguousarray(a.detach().cpu().numpy())) for name, a in arrays.items()}
-        content["arrays"] = ArrayRecord(packed)
-    return content
-
-
-def _header(content: RecordDict, kind: type[M]) -> M:
-    record = content.config_records["header"]
-    if record["kind"] != kind.DESCRIPTOR.name:
-        raise ValueError(f"expected {kind.DESCRIPTOR.name}, got {record['kind']!r}")
-    body = cast(bytes, record["body"])
-    if len(body) > MAX_HEADER:
-        raise ValueError("too large a header")
-    message = kind()
-    message.ParseFromString(body)
-    return message
-
-
-def _arrays(content: RecordDict) -> dict[str, Tensor]:
-    record = content.array_records["arrays"]
-    if len(record) > MAX_ARRAYS or sum(len(array.data) for array in record.values()) > MAX_BYTES:
-        raise ValueError("too many or too large arrays")
-    tensors = {}
-    for name, array in record.items():
-        tensors[name] = _tensor(array.data)
-    return tensors
-
-
-def _tensor(content: bytes) -> Tensor:
-    """A plain NumPy file as a tensor: three types in row order, and no more allocated than was sent.
-
-    NumPy's own reader evaluates the header as Python and reserves what it claims.
-    """
-    header = _NPY.match(content)
-    if header is None or header.end() != 10 + int.from_bytes(content[8:10], "little"):
-        raise ValueError("not a plain NumPy array of float32, float64 or int64")
-    dtype = np.dtype(header[1].decode())
-    shape = tuple(int(size) for size in header[2].split(b",") if size.strip())
-    if math.prod(shape) * dtype.itemsize != len(content) - header.end():
-        raise ValueError(f"an array of shape {shape} has {len(content) - header.end()} bytes")
-    return torch.from_numpy(np.frombuffer(content, dtype, offset=header.end()).reshape(shape).copy())
 
 
 def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
@@ -130,14 +49,20 @@ def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
         loss_weight=plan.loss_weight,
         sites_per_person=plan.sites_per_person,
         coordinator_key=plan.coordinator_key,
+        roster=[gate_pb2.Member(**vars(member)) for member in plan.roster],
+        min_sites=plan.min_sites,
+        colluders=plan.colluders,
+        scale=plan.scale,
+        modulus_bits=plan.modulus_bits,
+        code=plan.code,
     )
-    return _pack(header, arrays)
+    return packed(header, arrays)
 
 
-@_strict
+@strict
 def decode_plan(content: RecordDict) -> tuple[Plan, dict[str, Tensor]]:
     """The inverse of `encode_plan`; raises Refusal(MALFORMED)."""
-    header = _header(content, gate_pb2.Plan)
+    header = unpack(content, gate_pb2.Plan)
     plan = Plan(
         run_id=header.run_id,
         method=header.method,
@@ -158,18 +83,38 @@ def decode_plan(content: RecordDict) -> tuple[Plan, dict[str, Tensor]]:
         loss_weight=header.loss_weight,
         sites_per_person=header.sites_per_person,
         coordinator_key=header.coordinator_key,
+        roster=_roster(header),
+        min_sites=header.min_sites,
+        colluders=header.colluders,
+        scale=header.scale,
+        modulus_bits=header.modulus_bits,
+        code=header.code,
     )
-    return plan, _arrays(content)
+    return plan, read_arrays(content)
+
+
+def _roster(header: gate_pb2.Plan) -> tuple[Member, ...]:
+    if len(header.roster) > MOST_MEMBERS:
+        raise ValueError("too many sites in the roster")
+    return tuple(
+        Member(site=m.site, key=m.key, population=m.population, valid_until=m.valid_until)
+        for m in header.roster
+    )
 
 
 def encode_query(query: Query, state: PublicState) -> RecordDict:
     """One round's question with the broadcast state."""
-    return _pack(_query_header(query), state.arrays)
+    return packed(_query_header(query), state.arrays)
 
 
-def with_witness(content: RecordDict, query: Query) -> RecordDict:
-    """The encoded query `content` as `query` asks it of one site; the arrays are shared, not packed again."""
-    own = _pack(_query_header(query))
+def for_site(content: RecordDict, query: Query, shares: Sequence[Shares] = ()) -> RecordDict:
+    """The encoded query `content` as `query` asks it of one site; the arrays are shared, not packed again.
+
+    `shares` are what the others of a cohort sealed for it.
+    """
+    header = _query_header(query)
+    header.shares.extend(gate_pb2.Shares(**vars(share)) for share in shares)
+    own = pack(header)
     own["arrays"] = content.array_records["arrays"]
     return own
 
@@ -180,30 +125,53 @@ def _query_header(query: Query) -> gate_pb2.Query:
         plan_digest=query.plan_digest,
         round=query.round,
         state_digest=query.state_digest,
+        cohort=query.cohort,
+        seen=[gate_pb2.Seen(**vars(seen)) for seen in query.seen],
     )
     if query.witness is not None:
         header.witness.head, header.witness.signature = query.witness.head, query.witness.signature
     return header
 
 
-@_strict
+@strict
 def decode_query(content: RecordDict) -> tuple[Query, PublicState]:
     """The inverse of `encode_query`; the state's round is the last finished one."""
-    header = _header(content, gate_pb2.Query)
+    header = unpack(content, gate_pb2.Query)
     query = Query(
         run_id=header.run_id,
         plan_digest=header.plan_digest,
         round=header.round,
         state_digest=header.state_digest,
+        cohort=header.cohort,
+        seen=_transcript(header),
         witness=Witness(head=header.witness.head, signature=header.witness.signature)
         if header.HasField("witness")
         else None,
     )
-    return query, PublicState(round=header.round - 1, arrays=_arrays(content))
+    return query, PublicState(round=header.round - 1, arrays=read_arrays(content))
+
+
+def _transcript(header: gate_pb2.Query) -> tuple[Seen, ...]:
+    if len(header.seen) > MOST_MEMBERS:
+        raise ValueError("too long a transcript")
+    return tuple(_seen(told) for told in header.seen)
+
+
+def _seen(told: gate_pb2.Seen) -> Seen:
+    return Seen(site=told.site, state_digest=told.state_digest, signature=told.signature)
+
+
+@strict
+def decode_shares(content: RecordDict) -> tuple[Shares, ...]:
+    """What came with a query of a securely aggregated round for this site."""
+    header = unpack(content, gate_pb2.Query)
+    if len(header.shares) > MOST_MEMBERS:
+        raise ValueError("too many shares")
+    return tuple(Shares(sender=s.sender, recipient=s.recipient, sealed=s.sealed) for s in header.shares)
 
 
 def encode_acceptance(acceptance: Acceptance) -> RecordDict:
-    return _pack(
+    return pack(
         gate_pb2.Accepted(
             site=acceptance.site,
             plan_digest=acceptance.plan_digest,
@@ -224,11 +192,11 @@ def _head(header: gate_pb2.Accepted | gate_pb2.Release) -> Head | None:
     return Head(hash=header.head, signature=header.head_signature)
 
 
-@_strict
+@strict
 def decode_acceptance(content: RecordDict) -> Acceptance:
     """A site's yes, or its Refusal raised."""
-    _raise_refused(content)
-    header = _header(content, gate_pb2.Accepted)
+    raise_refused(content)
+    header = unpack(content, gate_pb2.Accepted)
     return Acceptance(
         site=header.site,
         plan_digest=header.plan_digest,
@@ -246,22 +214,26 @@ def encode_release(release: Release) -> RecordDict:
         query_digest=release.query_digest,
         dimension=release.total.numel(),
         charge=release.charge,
+        seen=None if release.seen is None else gate_pb2.Seen(**vars(release.seen)),
+        total_digest=_digest(release.total),
         **_shown(release.head),
     )
-    return _pack(header, {"total": release.total})
+    return packed(header, {"total": release.total})
 
 
-@_strict
+@strict
 def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
     """A site's answer to `query`, checked against it, or its Refusal raised."""
-    _raise_refused(content)
-    header = _header(content, gate_pb2.Release)
-    arrays = _arrays(content)
+    raise_refused(content)
+    header = unpack(content, gate_pb2.Release)
+    arrays = read_arrays(content)
     total = arrays["total"]
-    if set(arrays) != {"total"} or total.dtype != torch.float32 or total.shape != (plan.dimension,):
-        raise ValueError("a release holds one float32 vector of the plan's dimension")
+    if set(arrays) != {"total"} or total.dtype != _released(plan) or total.shape != (plan.dimension,):
+        raise ValueError(f"a release holds one vector of the plan's dimension, of {_released(plan)}")
     if not bool(torch.isfinite(total).all()):
         raise ValueError("a release holds finite numbers")
+    if header.total_digest != _digest(total):
+        raise ValueError("a release names its vector by digest")
     answered = (header.run_id, header.round, header.query_digest)
     if answered != (query.run_id, query.round, query.digest(plan.trust)):
         raise ValueError("a release answers another query")
@@ -273,16 +245,18 @@ def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
         charge=header.charge,
         total=total,
         head=_head(header),
+        seen=_seen(header.seen) if header.HasField("seen") else None,
     )
 
 
-def encode_refusal(code: RefusalCode) -> RecordDict:
-    return _pack(gate_pb2.Refused(code=code.value))
+def _released(plan: Plan) -> torch.dtype:
+    if plan.trust != "secagg":
+        return torch.float32
+    return torch.int32 if plan.modulus_bits == 32 else torch.int64
 
 
-def _raise_refused(content: RecordDict) -> None:
-    if content.config_records["header"]["kind"] == gate_pb2.Refused.DESCRIPTOR.name:
-        raise Refusal(RefusalCode(_header(content, gate_pb2.Refused).code))
+def _digest(total: Vector) -> str:
+    return hashlib.sha256(as_numpy(total).tobytes()).hexdigest()
 
 
 def _object(text: str) -> dict[str, object]:

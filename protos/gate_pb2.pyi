@@ -48,6 +48,12 @@ class Plan(_message.Message):
     LOSS_WEIGHT_FIELD_NUMBER: _builtins.int
     SITES_PER_PERSON_FIELD_NUMBER: _builtins.int
     COORDINATOR_KEY_FIELD_NUMBER: _builtins.int
+    ROSTER_FIELD_NUMBER: _builtins.int
+    MIN_SITES_FIELD_NUMBER: _builtins.int
+    COLLUDERS_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    MODULUS_BITS_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     method: _builtins.str
     options_json: _builtins.str
@@ -61,7 +67,7 @@ class Plan(_message.Message):
     unit: _builtins.str
     """"user" or "record" """
     trust: _builtins.str
-    """"local" or "central" """
+    """"local", "secagg" or "central" """
     rounds: _builtins.int
     steps_per_round: _builtins.int
     delta: _builtins.float
@@ -76,10 +82,24 @@ class Plan(_message.Message):
     sites_per_person: _builtins.int
     """at how many sites one person may be at most"""
     coordinator_key: _builtins.str
-    """Ed25519, hexadecimal: the coordinator's witnesses are signed with it"""
+    """Ed25519, hexadecimal: the coordinator's words are signed with it"""
+    min_sites: _builtins.int
+    """m: fewer releases make no round"""
+    colluders: _builtins.int
+    """c: sites that may share what they know with the server"""
+    scale: _builtins.int
+    """secagg: contributions are whole numbers of 1 / scale"""
+    modulus_bits: _builtins.int
+    """secagg: 32 or 64"""
+    code: _builtins.str
+    """the version that sites must run; empty: any"""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """the declared vocabulary"""
+
+    @_builtins.property
+    def roster(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]:
+        """the sites, in the order of their names"""
 
     def __init__(
         self,
@@ -103,14 +123,51 @@ class Plan(_message.Message):
         loss_weight: _builtins.float = ...,
         sites_per_person: _builtins.int = ...,
         coordinator_key: _builtins.str = ...,
+        roster: _abc.Iterable[Global___Member] | None = ...,
+        min_sites: _builtins.int = ...,
+        colluders: _builtins.int = ...,
+        scale: _builtins.int = ...,
+        modulus_bits: _builtins.int = ...,
+        code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "codec_json", b"codec_json", "coordinator_key", b"coordinator_key", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "text_json", b"text_json", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "code", b"code", "codec_json", b"codec_json", "colluders", b"colluders", "coordinator_key", b"coordinator_key", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "min_sites", b"min_sites", "modulus_bits", b"modulus_bits", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "roster", b"roster", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "scale", b"scale", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "text_json", b"text_json", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class Member(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    POPULATION_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    key: _builtins.str
+    """Ed25519, hexadecimal: the site's identity, compared by people"""
+    population: _builtins.int
+    """declared"""
+    valid_until: _builtins.int
+    """seconds since 1970; 0: for good"""
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        key: _builtins.str = ...,
+        population: _builtins.int = ...,
+        valid_until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "population", b"population", "site", b"site", "valid_until", b"valid_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Member: _TypeAlias = Member  # noqa: Y015
 
 @_typing.final
 class Query(_message.Message):
@@ -120,15 +177,28 @@ class Query(_message.Message):
     PLAN_DIGEST_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     STATE_DIGEST_FIELD_NUMBER: _builtins.int
+    COHORT_FIELD_NUMBER: _builtins.int
     WITNESS_FIELD_NUMBER: _builtins.int
+    SEEN_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     plan_digest: _builtins.str
     round: _builtins.int
     """from 1"""
     state_digest: _builtins.str
+    cohort: _builtins.str
+    """secagg: the digest of the Cohort whose masks meet in the sum"""
     @_builtins.property
     def witness(self) -> Global___Witness:
-        """no part of the query's digest"""
+        """No part of the query's digest:"""
+
+    @_builtins.property
+    def seen(self) -> _containers.RepeatedCompositeFieldContainer[Global___Seen]:
+        """of the round before"""
+
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shares]:
+        """secagg: what the others of the cohort sealed for this site"""
 
     def __init__(
         self,
@@ -137,15 +207,45 @@ class Query(_message.Message):
         plan_digest: _builtins.str = ...,
         round: _builtins.int = ...,
         state_digest: _builtins.str = ...,
+        cohort: _builtins.str = ...,
         witness: Global___Witness | None = ...,
+        seen: _abc.Iterable[Global___Seen] | None = ...,
+        shares: _abc.Iterable[Global___Shares] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["witness", b"witness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id", "state_digest", b"state_digest", "witness", b"witness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id", "seen", b"seen", "shares", b"shares", "state_digest", b"state_digest", "witness", b"witness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Query: _TypeAlias = Query  # noqa: Y015
+
+@_typing.final
+class Seen(_message.Message):
+    """A site's signed word that the state of a round had this digest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    STATE_DIGEST_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    state_digest: _builtins.str
+    signature: _builtins.str
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        state_digest: _builtins.str = ...,
+        signature: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature", "site", b"site", "state_digest", b"state_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Seen: _TypeAlias = Seen  # noqa: Y015
 
 @_typing.final
 class Witness(_message.Message):
@@ -185,6 +285,8 @@ class Release(_message.Message):
     CHARGE_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     HEAD_SIGNATURE_FIELD_NUMBER: _builtins.int
+    SEEN_FIELD_NUMBER: _builtins.int
+    TOTAL_DIGEST_FIELD_NUMBER: _builtins.int
     site: _builtins.str
     run_id: _builtins.str
     round: _builtins.int
@@ -195,6 +297,10 @@ class Release(_message.Message):
     head: _builtins.str
     """salted hash of the ledger's entry that holds this release; tells nothing else of it"""
     head_signature: _builtins.str
+    total_digest: _builtins.str
+    """SHA-256 of the vector's bytes: what the seal binds"""
+    @_builtins.property
+    def seen(self) -> Global___Seen: ...
     def __init__(
         self,
         *,
@@ -206,10 +312,12 @@ class Release(_message.Message):
         charge: _builtins.int = ...,
         head: _builtins.str = ...,
         head_signature: _builtins.str = ...,
+        seen: Global___Seen | None = ...,
+        total_digest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "dimension", b"dimension", "head", b"head", "head_signature", b"head_signature", "query_digest", b"query_digest", "round", b"round", "run_id", b"run_id", "site", b"site"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "dimension", b"dimension", "head", b"head", "head_signature", b"head_signature", "query_digest", b"query_digest", "round", b"round", "run_id", b"run_id", "seen", b"seen", "site", b"site", "total_digest", b"total_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,3 +379,438 @@ class Refused(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Refused: _TypeAlias = Refused  # noqa: Y015
+
+@_typing.final
+class Seal(_message.Message):
+    """Whose word a message is: a signature over kind, SHA-256 of the body, sender, recipient, nonce and the
+    question that it answers. The body names run, round, plan and state, and its arrays by digest.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    sender: _builtins.str
+    recipient: _builtins.str
+    nonce: _builtins.bytes
+    """16 fresh bytes"""
+    answers: _builtins.str
+    """SHA-256 of the question's seal; empty in a question"""
+    signature: _builtins.str
+    def __init__(
+        self,
+        *,
+        sender: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        nonce: _builtins.bytes = ...,
+        answers: _builtins.str = ...,
+        signature: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "nonce", b"nonce", "recipient", b"recipient", "sender", b"sender", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Seal: _TypeAlias = Seal  # noqa: Y015
+
+@_typing.final
+class Advertise(_message.Message):
+    """Secure aggregation, in the order of a round. An attempt is one try at a round, named by the server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    plan_digest: _builtins.str
+    round: _builtins.int
+    attempt: _builtins.str
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
+        round: _builtins.int = ...,
+        attempt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Advertise: _TypeAlias = Advertise  # noqa: Y015
+
+@_typing.final
+class Keys(_message.Message):
+    """A site's two ephemeral X25519 keys, in its identity's signature over all of this."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    SITE_FIELD_NUMBER: _builtins.int
+    CIPHER_KEY_FIELD_NUMBER: _builtins.int
+    MASK_KEY_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    plan_digest: _builtins.str
+    round: _builtins.int
+    attempt: _builtins.str
+    site: _builtins.str
+    cipher_key: _builtins.str
+    """hexadecimal: shares for the site are sealed to it"""
+    mask_key: _builtins.str
+    """hexadecimal: pairwise masks are agreed with it"""
+    signature: _builtins.str
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
+        round: _builtins.int = ...,
+        attempt: _builtins.str = ...,
+        site: _builtins.str = ...,
+        cipher_key: _builtins.str = ...,
+        mask_key: _builtins.str = ...,
+        signature: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cipher_key", b"cipher_key", "mask_key", b"mask_key", "plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id", "signature", b"signature", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Keys: _TypeAlias = Keys  # noqa: Y015
+
+@_typing.final
+class Cohort(_message.Message):
+    """All who answered, in the order of names: the sites whose masks may meet in this attempt's sum."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    plan_digest: _builtins.str
+    round: _builtins.int
+    attempt: _builtins.str
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___Keys]: ...
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
+        round: _builtins.int = ...,
+        attempt: _builtins.str = ...,
+        keys: _abc.Iterable[Global___Keys] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "keys", b"keys", "plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cohort: _TypeAlias = Cohort  # noqa: Y015
+
+@_typing.final
+class Shares(_message.Message):
+    """From one site to another, unreadable to the server: Shamir shares of its two secrets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
+    sender: _builtins.str
+    recipient: _builtins.str
+    sealed: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        sender: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+        sealed: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient", "sealed", b"sealed", "sender", b"sender"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shares: _TypeAlias = Shares  # noqa: Y015
+
+@_typing.final
+class Shared(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    COHORT_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    cohort: _builtins.str
+    """digest of the Cohort that it answers"""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shares]: ...
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        cohort: _builtins.str = ...,
+        shares: _abc.Iterable[Global___Shares] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "shares", b"shares", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shared: _TypeAlias = Shared  # noqa: Y015
+
+@_typing.final
+class Confirm(_message.Message):
+    """Whose masked vectors arrived: each site signs the list once an attempt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    COHORT_FIELD_NUMBER: _builtins.int
+    SURVIVORS_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    plan_digest: _builtins.str
+    round: _builtins.int
+    cohort: _builtins.str
+    @_builtins.property
+    def survivors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
+        round: _builtins.int = ...,
+        cohort: _builtins.str = ...,
+        survivors: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id", "survivors", b"survivors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Confirm: _TypeAlias = Confirm  # noqa: Y015
+
+@_typing.final
+class Confirmed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    COHORT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    cohort: _builtins.str
+    signature: _builtins.str
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        cohort: _builtins.str = ...,
+        signature: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "signature", b"signature", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Confirmed: _TypeAlias = Confirmed  # noqa: Y015
+
+@_typing.final
+class Unmask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    COHORT_FIELD_NUMBER: _builtins.int
+    SURVIVORS_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    plan_digest: _builtins.str
+    round: _builtins.int
+    cohort: _builtins.str
+    @_builtins.property
+    def survivors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def confirmed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Confirmed]: ...
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
+        round: _builtins.int = ...,
+        cohort: _builtins.str = ...,
+        survivors: _abc.Iterable[_builtins.str] | None = ...,
+        confirmed: _abc.Iterable[Global___Confirmed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "confirmed", b"confirmed", "plan_digest", b"plan_digest", "round", b"round", "run_id", b"run_id", "survivors", b"survivors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unmask: _TypeAlias = Unmask  # noqa: Y015
+
+@_typing.final
+class Unmasked(_message.Message):
+    """For each site of the cohort one share: of its own mask's seed if it survived, of its mask key if not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    COHORT_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    cohort: _builtins.str
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Share]: ...
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        cohort: _builtins.str = ...,
+        shares: _abc.Iterable[Global___Share] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "shares", b"shares", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unmasked: _TypeAlias = Unmasked  # noqa: Y015
+
+@_typing.final
+class Share(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OF_FIELD_NUMBER: _builtins.int
+    SURVIVOR_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    of: _builtins.str
+    survivor: _builtins.bool
+    value: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        of: _builtins.str = ...,
+        survivor: _builtins.bool = ...,
+        value: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["of", b"of", "survivor", b"survivor", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Share: _TypeAlias = Share  # noqa: Y015
+
+@_typing.final
+class Parcel(_message.Message):
+    """One message on its way between the messenger and the gate service, as it crossed the network."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ArraysEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KIND_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    SEAL_FIELD_NUMBER: _builtins.int
+    ARRAYS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    body: _builtins.bytes
+    seal: _builtins.bytes
+    """a Seal; empty: none"""
+    @_builtins.property
+    def arrays(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        body: _builtins.bytes = ...,
+        seal: _builtins.bytes = ...,
+        arrays: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays", b"arrays", "body", b"body", "kind", b"kind", "seal", b"seal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Parcel: _TypeAlias = Parcel  # noqa: Y015
+
+@_typing.final
+class StatusRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusRequest: _TypeAlias = StatusRequest  # noqa: Y015
+
+@_typing.final
+class StatusReply(_message.Message):
+    """Public facts alone: what the site's own operator and its monitoring may see."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JSON_FIELD_NUMBER: _builtins.int
+    json: _builtins.str
+    def __init__(
+        self,
+        *,
+        json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["json", b"json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusReply: _TypeAlias = StatusReply  # noqa: Y015

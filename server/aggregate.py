@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import torch
 
 from common.noise import Source, Stream, gaussian, on_grid
-from common.query import Acceptance, Plan, Release
+from common.plan import Plan
+from common.query import Acceptance, Release
 from common.vector import Vector
 
 

@@ -9,16 +9,8 @@ from typing import Any
 
 from common.accounting import ACCOUNTANT, LARGEST_EPSILON, calibrate, epsilon, most_steps
 from common.errors import InputError
-from common.query import (
-    MOST_SITES_PER_PERSON,
-    MOST_STEPS,
-    MOST_VALUES,
-    NEIGHBOURING,
-    Plan,
-    PrivacyEvent,
-    Trust,
-    person_event,
-)
+from common.event import MOST_SITES_PER_PERSON, MOST_STEPS, NEIGHBOURING, PrivacyEvent, Trust, person_event
+from common.plan import MOST_VALUES, Plan
 
 USABLE, COARSE, DROWNED = 0.05, 0.3, 1.0
 """Noise over signal (kappa) up to which training works, up to which it finds the rough shape of motions,

@@ -22,7 +22,7 @@ from common.generator.assets import Assets, under
 from common.generator.generator import Generator
 from common.method import Method, PublicState
 from common.methods import build
-from common.query import Plan
+from common.plan import Plan
 from common.signing import public_name, read_signatures, sign, verify
 from common.storage import write_atomically, write_json
 

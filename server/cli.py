@@ -50,7 +50,7 @@ def plan(
     Public-only is what the same generator gives without any of the people. With --pretrained, each part of
     it that may be trained in private is called usable (noise up to 10 %), coarse (up to 100 %) or drowned.
     """
-    from common.query import Trust
+    from common.event import Trust
     from server.budget import Question, answer, with_parameters
     from server.parts import private_parameters
 

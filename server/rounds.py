@@ -20,11 +20,13 @@ from flwr.serverapp import Grid
 
 from common.accounting import ACCOUNTANT, DISPLAY_INTERVAL, epsilon
 from common.errors import InputError, Refusal, RefusalCode
+from common.event import NEIGHBOURING
 from common.noise import Source
-from common.query import NEIGHBOURING, Acceptance, Plan, Query
+from common.plan import Plan
+from common.query import Acceptance, Query
 from common.signing import load_key, public_name
 from common.storage import exclusive, held, read_json, write_json, writing
-from common.wire import decode_acceptance, decode_release, encode_plan, encode_query, with_witness
+from common.wire import decode_acceptance, decode_release, encode_plan, encode_query, for_site
 from server.aggregate import Sum
 from server.checkpoint import KEY, Checkpoint
 from server.witnesses import Witnesses
@@ -151,7 +153,7 @@ class _Rounds:
         content = encode_query(query, state)
 
         def question(node: int) -> RecordDict:
-            return with_witness(content, replace(query, witness=self._witnesses.of(self._sites[node].site)))
+            return for_site(content, replace(query, witness=self._witnesses.of(self._sites[node].site)))
 
         for node, answer in exchange.answers(list(self._sites), question):
             site = self._sites[node]

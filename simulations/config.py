@@ -14,9 +14,9 @@ from client.datasets import Format
 from client.speed import Engine, Precision
 from common.accounting import LARGEST_EPSILON
 from common.errors import InputError
+from common.event import MOST_SITES_PER_PERSON, Trust, Unit
 from common.generator.text import SIZES
 from common.motion.heterogeneity import STRONGEST
-from common.query import MOST_SITES_PER_PERSON, Trust, Unit
 from common.validation import flag, one_line
 from simulations.preset import preset, presets
 from simulations.toml import read_toml

@@ -55,14 +55,14 @@ def run_inprocess(folder: Path, data: DataSet) -> None:
     files = sorted((folder / "sites").glob("*.toml"))
     log, handler = logging.getLogger("fedmotion"), client.app.site_log(folder)
     log.addHandler(handler)
-    gates = {file: SiteFile.read(file).open_gate(data) for file in files}
-    client.app.resident.update(gates)
+    doors = {file: SiteFile.read(file).open_door(data) for file in files}
+    client.app.resident.update(doors)
     try:
         run_in_process(server.app.app, client.app.app, len(files), {"run-dir": str(folder)})
     finally:
-        for file, gate in gates.items():
+        for file, door in doors.items():
             del client.app.resident[file]
-            gate.close()
+            door.close()
         log.removeHandler(handler)
         handler.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from client.site import SiteFile
-from common.query import Plan
+from common.plan import Plan
 from server.budget import small_group
 from simulations.corpus import Corpus
 

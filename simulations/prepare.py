@@ -11,12 +11,13 @@ from client.site import BudgetTable, DataTable, ShareTable, SiteFile, SpeedTable
 from client.users import Users
 from common.accounting import calibrate, epsilon
 from common.errors import InputError
+from common.event import person_event
 from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
 from common.generator.text_encoders import make_text
 from common.method import digest_arrays
 from common.methods import NAMES, build, options_of
-from common.query import TEST_RUN, Plan, person_event
+from common.plan import TEST_RUN, Plan
 from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, write_json, writing
 from server.checkpoint import FILE, KEY, Checkpoint

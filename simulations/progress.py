@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from common.accounting import ACCOUNTANT, epsilon
-from common.query import NEIGHBOURING, Plan
+from common.event import NEIGHBOURING
+from common.plan import Plan
 from server.rounds import METRICS
 
 _TABLE_SECONDS = 0.25

@@ -21,9 +21,10 @@ from client.ledger import Ledger
 from client.site import SiteFile
 from common.accounting import ACCOUNTANT, epsilon
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
+from common.event import NEIGHBOURING, PrivacyEvent
 from common.method import GradientMethod
 from common.motion.export import FORMATS
-from common.query import NEIGHBOURING, Plan, PrivacyEvent
+from common.plan import Plan
 from common.signing import load_key, public_name
 from common.storage import exclusive, read_json, write_atomically, write_json, writing
 from server.checkpoint import KEY, Checkpoint

@@ -23,7 +23,7 @@ from common.generator.codec import Codec, Description
 from common.generator.generator import Generator
 from common.method import GradientMethod, PublicState, UserBatch, UserRandom, digest_arrays
 from common.motion.recording import Modality
-from common.query import Plan
+from common.plan import Plan
 from common.vector import Vector
 from tests.small_site import ask, make_gate, make_plan, new_ledger
 

@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from torch import Tensor
 
-import client.app
+import client.door
 import client.gate
+from client.door import Door
 from common.errors import Refusal
+from common.parcel import encode_refusal, kind_of
 from common.query import Release
-from common.wire import encode_refusal, encode_release
+from common.wire import encode_release
 
 Patch = pytest.MonkeyPatch
 Sum = Callable[..., Tensor]
@@ -50,7 +52,7 @@ def leak_count(patch: Patch) -> None:
         return content
 
     wrap_sum(patch, counted)
-    patch.setattr(client.app, "encode_release", encode)
+    patch.setattr(client.door, "encode_release", encode)
 
 
 def leak_norm(patch: Patch) -> None:
@@ -68,32 +70,32 @@ def leak_norm(patch: Patch) -> None:
         return content
 
     wrap_sum(patch, measured)
-    patch.setattr(client.app, "encode_release", encode)
+    patch.setattr(client.door, "encode_release", encode)
 
 
 def leak_text(patch: Patch) -> None:
     """The reply says in words what went wrong."""
 
-    def guarded(message: Message, context: Context, answer: Callable[[Any], RecordDict]) -> Message:
+    def answer(self: Door, content: RecordDict) -> RecordDict:
         try:
-            content = answer(client.app._gate(context))
+            return self._handlers[kind_of(content)](content)
         except Refusal as refusal:
             content = encode_refusal(refusal.code)
             content["reason"] = ConfigRecord({"text": str(refusal)})
+            return content
         except Exception as error:
-            content = RecordDict({"reason": ConfigRecord({"text": repr(error)})})
-        return Message(content, reply_to=message)
+            return RecordDict({"reason": ConfigRecord({"text": repr(error)})})
 
-    patch.setattr(client.app, "_guarded", guarded)
+    patch.setattr(Door, "answer", answer)
 
 
 def leak_crash(patch: Patch) -> None:
     """A failure of the gate is not caught: Flower sends its words."""
 
-    def open_handed(message: Message, context: Context, answer: Callable[[Any], RecordDict]) -> Message:
-        return Message(answer(client.app._gate(context)), reply_to=message)
+    def open_handed(self: Door, content: RecordDict) -> RecordDict:
+        return self._handlers[kind_of(content)](content)
 
-    patch.setattr(client.app, "_guarded", open_handed)
+    patch.setattr(Door, "answer", open_handed)
 
 
 def leak_length(patch: Patch) -> None:
@@ -104,7 +106,7 @@ def leak_length(patch: Patch) -> None:
         content["padding"] = ConfigRecord({"x": bytes(int(release.total.abs().sum()) % 97)})
         return content
 
-    patch.setattr(client.app, "encode_release", encode)
+    patch.setattr(client.door, "encode_release", encode)
 
 
 def gate_that(act: Callable[[int], object]) -> Callable[[Patch], None]:

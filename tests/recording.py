@@ -12,7 +12,8 @@ import pytest
 from torch import Tensor
 
 from client.users import Users
-from common.query import Plan, Release
+from common.plan import Plan
+from common.query import Release
 from tests.leaks import Sum, wrap_sum
 from tests.small_site import ENGINES, ask, assets_of, crowd, make_gate, make_state, new_ledger
 

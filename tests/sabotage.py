@@ -25,12 +25,13 @@ from client.gate import LocalGate
 from client.ledger import Budget, Charge, Ledger
 from client.mechanism import SampledGaussian
 from client.policy import SitePolicy
+from common.event import PrivacyEvent
 from common.generator import diffusion, objective, trainable
 from common.generator.assets import Assets
 from common.generator.codecs import load_codec
 from common.generator.embeddings import Embeddings
 from common.noise import Source
-from common.query import PrivacyEvent, Query, Release
+from common.query import Query, Release
 from tests.clipping import rows_of
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
 

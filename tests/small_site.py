@@ -22,7 +22,8 @@ from common.method import GradientMethod, PublicState, digest_arrays
 from common.methods import build
 from common.motion.sensors import SENSOR
 from common.noise import Source
-from common.query import Plan, Query
+from common.plan import Plan
+from common.query import Query
 
 LABELS = ("jump", "sit", "walk")
 CODEC = SensorCodec(SENSOR, LABELS)

@@ -19,8 +19,9 @@ import fedmotion
 from client.gate import LocalGate
 from common.accounting import epsilon
 from common.errors import Refusal, RefusalCode
+from common.event import PrivacyEvent
 from common.method import PublicState
-from common.query import PrivacyEvent, Query, Release
+from common.query import Query, Release
 from server.shell import run
 
 ROOT = Path(__file__).resolve().parents[1]

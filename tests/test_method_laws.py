@@ -24,7 +24,7 @@ from common.generator.trainable import CHOICES
 from common.method import UserBatch, UserRandom, digest_arrays
 from common.methods import NAMES, build
 from common.noise import PersonRandom, Source
-from common.query import Plan
+from common.plan import Plan
 from common.wire import decode_release, encode_release
 from tests.recording import World, recording
 from tests.small_site import (

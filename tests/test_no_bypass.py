@@ -36,6 +36,7 @@ NETWORK = {"socket", "ssl", "http", "urllib", "requests", "httpx", "aiohttp", "f
            "xmlrpc", "socketserver", "asyncio", "grpc", "syslog"}  # fmt: skip
 RECORDS = {"RecordDict", "ArrayRecord", "ConfigRecord", "MetricRecord", "Array"}
 ENCODERS = {"encode_acceptance", "encode_release", "encode_refusal"}
+ANSWERS = (*ENCODERS, "_site(context).answer", "handler")
 GUARDED = ("client.clipping", "client.mechanism", "client.users", "client.ledger", "common.noise",
            "client.datasets")  # fmt: skip
 
@@ -60,7 +61,7 @@ def replies_are_made_by_the_app_of_encoded_answers(path: str, tree: ast.AST) -> 
     for statement in ast.walk(tree):
         if isinstance(statement, ast.Assign) and [ast.unparse(t) for t in statement.targets] == ["content"]:
             made = isinstance(statement.value, ast.Call) and ast.unparse(statement.value.func)
-            if made not in (*ENCODERS, "answer"):
+            if made not in ANSWERS:
                 yield statement
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from common.errors import InputError
+from common.event import Unit
 from common.motion.recording import Modality, Recording
-from common.query import Unit
 
 Format = Literal["bvh", "humanml3d", "amass", "npy", "c3d", "sensors"]
 """What a folder may hold; where it holds several, the user says which is meant."""

@@ -12,7 +12,7 @@ from dp_accounting.rdp import RdpAccountant
 from rich.table import Table
 
 from common.accounting import CLAIM_INTERVAL, DISPLAY_INTERVAL, epsilon
-from common.query import PrivacyEvent
+from common.event import PrivacyEvent
 
 _CASES = ((1.0, 0.01, 10_000, 1e-5), (1.0, 0.01, 1000, 1e-5), (0.8, 0.02, 2000, 1e-5), (2.0, 0.1, 500, 1e-5))
 

@@ -17,7 +17,7 @@ import torch
 from flwr.app import Message, RecordDict
 
 from common.errors import Refusal, RefusalCode
-from common.query import Plan
+from common.plan import Plan
 from common.wire import decode_release, encode_plan, encode_query, encode_release
 from protos import gate_pb2
 from tests.attacks.test_non_interference import site

@@ -18,7 +18,7 @@ from common.generator.assets import Assets
 from common.generator.sensor_codec import SensorCodec
 from common.method import digest_arrays
 from common.methods import build
-from common.query import Plan
+from common.plan import Plan
 from tests.small_site import (
     CODEC,
     LABELS,

@@ -21,7 +21,8 @@ import pytest
 
 from client.ledger import Budget, Charge, Ledger
 from common.errors import Refusal
-from common.query import PrivacyEvent, Query
+from common.event import PrivacyEvent
+from common.query import Query
 from tests.attacks.traced import live, require_tracing, tell
 from tests.small_site import make_plan
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from client.accounts import Account
 from client.ledger import Ledger
 from common.errors import Refusal, RefusalCode
-from common.query import Plan
+from common.plan import Plan
 from common.signing import public_name
 from common.witness import Witness
 from tests.attacks.test_ledger_tamper import KEY, PLAN, new, paid, refused

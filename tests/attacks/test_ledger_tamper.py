@@ -23,7 +23,8 @@ from client.chain import Entry, Tip, entry_hash
 from client.ledger import Budget, DamageError, Ledger
 from client.statement import statement
 from common.errors import Refusal, RefusalCode
-from common.query import Plan, Query
+from common.plan import Plan
+from common.query import Query
 from common.signing import public_name
 from common.witness import Head, Witness
 from tests.small_site import make_plan

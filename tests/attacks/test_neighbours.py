@@ -17,7 +17,7 @@ from client.clipping.bound import Rows, clipped_sum
 from client.clipping.keep import Keep
 from client.mechanism import SampledGaussian
 from common.noise import Source
-from common.query import Plan
+from common.plan import Plan
 from tests.clipping import rows_of
 from tests.small_site import make_gate, make_plan, make_state, make_users, new_ledger
 

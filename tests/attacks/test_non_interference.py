@@ -23,10 +23,11 @@ from flwr.common.serde import message_to_proto
 from torch import Tensor
 
 import client.app
+from client.door import Door
 from client.mechanism import SampledGaussian
 from client.users import Users
 from common.methods import NAMES
-from common.query import Plan
+from common.plan import Plan
 from common.signing import create_key
 from common.wire import encode_plan, encode_query
 from simulations.grid import InProcessGrid
@@ -130,7 +131,7 @@ def site(folder: Path, gate: Any) -> Iterator[InProcessGrid]:
     file = folder / "sites" / "north.toml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
-    client.app.resident[file] = gate
+    client.app.resident[file] = Door(gate)
     try:
         yield InProcessGrid(client.app.app, 1, {"run-dir": str(folder)})
     finally:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from common.accounting import epsilon
-from common.query import PrivacyEvent
+from common.event import PrivacyEvent
 from simulations.evaluation.audit import Audit, audit
 from tests.canaries import install, push_plan, releases
 from tests.sabotage import apply

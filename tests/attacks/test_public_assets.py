@@ -31,7 +31,7 @@ from common.methods import build
 from common.motion.recording import Recording
 from common.motion.sensors import SENSOR
 from common.noise import PersonRandom
-from common.query import Plan
+from common.plan import Plan
 from tests.common.generator.encoders import encoder
 from tests.recording import recording
 from tests.small_site import (

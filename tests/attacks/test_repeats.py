@@ -19,7 +19,8 @@ from client import accounts
 from client.gate import LocalGate
 from client.ledger import Charge, Ledger
 from common.errors import Refusal
-from common.query import PrivacyEvent, Query
+from common.event import PrivacyEvent
+from common.query import Query
 from tests.small_site import ask, crowd, make_gate, make_plan, make_state, new_ledger
 
 ROUNDS = 6

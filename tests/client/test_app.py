@@ -13,10 +13,12 @@ import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 
 import client.app
+from client.door import Door
 from client.ledger import Ledger
 from client.users import Users
 from common.errors import Refusal, RefusalCode
-from common.query import Acceptance, Plan, Release
+from common.plan import Plan
+from common.query import Acceptance, Release
 from common.wire import decode_acceptance, decode_release, encode_plan, encode_query
 from simulations.grid import InProcessGrid
 from tests.small_site import ask, crowd, make_gate, make_plan, make_state, make_users, new_ledger
@@ -39,7 +41,7 @@ def install(tmp_path: Path) -> Iterator[Callable[[Any], InProcessGrid]]:
     file = site_file(tmp_path)
 
     def put(gate: Any) -> InProcessGrid:
-        client.app.resident[file] = gate
+        client.app.resident[file] = Door(gate)
         return InProcessGrid(client.app.app, 1, {"run-dir": str(tmp_path)})
 
     yield put
@@ -70,6 +72,12 @@ class Failing:
 
     def release(self, query: Any, state: Any) -> Release:
         raise self.error
+
+    def rest(self) -> None:
+        """Holds nothing."""
+
+    def close(self) -> None:
+        """Holds nothing."""
 
 
 MESSAGES = {

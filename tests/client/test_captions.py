@@ -24,7 +24,7 @@ from common.methods import build
 from common.motion.recording import Recording
 from common.motion.sensors import SENSOR
 from common.noise import PersonRandom
-from common.query import Plan
+from common.plan import Plan
 from common.wire import decode_plan, encode_plan
 from tests.common.generator.encoders import encoder
 from tests.small_site import CODEC, LABELS, OPTIONS, ask, make_gate, make_plan, make_state, new_ledger

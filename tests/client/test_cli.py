@@ -13,7 +13,7 @@ from client.datasets import DataOptions
 from client.ledger import Ledger
 from client.site import BudgetTable, DataTable, SiteFile
 from common.accounting import ACCOUNTANT, epsilon
-from common.query import NEIGHBOURING
+from common.event import NEIGHBOURING
 from server.shell import run
 from simulations.toml import to_toml
 from tests.client.test_ledger import query_of

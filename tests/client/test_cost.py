@@ -24,7 +24,7 @@ from common.method import GradientMethod, UserBatch, digest_arrays
 from common.methods import build
 from common.motion.sensors import SENSOR
 from common.noise import PersonRandom
-from common.query import Plan
+from common.plan import Plan
 from common.vector import Layout
 from tests.small_site import LABELS, crowd, make_gate, make_plan, new_ledger
 

@@ -20,7 +20,8 @@ from common.generator.sensor_codec import SensorCodec
 from common.method import PublicState
 from common.motion.sensors import SENSOR
 from common.noise import on_grid
-from common.query import Plan, Release
+from common.plan import Plan
+from common.query import Release
 from tests.small_site import POPULATION, ask, crowd, make_gate, make_plan, make_state, make_users, new_ledger
 
 

@@ -9,7 +9,8 @@ import pytest
 from client.ledger import Budget, Ledger
 from common.accounting import epsilon
 from common.errors import InputError, Refusal, RefusalCode
-from common.query import Plan, Query
+from common.plan import Plan
+from common.query import Query
 from tests.small_site import ask, make_plan, make_state, new_ledger
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.query import Plan
+from common.plan import Plan
 from tests.small_site import ask, crowd, make_gate, make_plan, make_state, new_ledger
 
 PLAIN = make_plan(sampling_rate=1.0, noise_multiplier=0.0, clip_norm=0.01)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import client.app
+from client.door import Door
 from client.gate import LocalGate
 from client.policy import SitePolicy
 from client.site import PolicyTable
@@ -121,7 +122,7 @@ def test_a_refused_plan_reads_no_data_charges_nothing_and_is_explained_in_the_si
             speed=Speed(),
         )
         file = site_file(tmp_path)
-        client.app.resident[file] = gate
+        client.app.resident[file] = Door(gate)
         try:
             grid = InProcessGrid(client.app.app, 1, {"run-dir": str(tmp_path)})
             plan = make_plan(**{**KEPT, **change})

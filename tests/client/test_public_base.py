@@ -14,7 +14,7 @@ from torch import Tensor
 from client.ledger import Ledger
 from common.errors import Refusal, RefusalCode
 from common.method import PublicState, digest_arrays
-from common.query import Plan
+from common.plan import Plan
 from tests.small_site import ask, assets_of, crowd, make_gate, make_plan, make_state, new_ledger
 
 Change = Callable[[dict[str, Tensor]], object]

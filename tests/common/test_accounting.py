@@ -28,7 +28,7 @@ from common.accounting import (
     most_steps,
 )
 from common.errors import InputError
-from common.query import PrivacyEvent, person_event, sensitivity
+from common.event import PrivacyEvent, person_event, sensitivity
 
 GOLDEN = [
     (0.01, 1, 1000, 1e-5, 2.1014, 1.8282),

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from common.accounting import MARGIN, epsilon
 from common.discrete_gaussian import DiscreteGaussian
 from common.errors import InputError
+from common.event import MOST_STEPS, PrivacyEvent
 from common.integer_noise import KERNEL, IntegerNoise, toward_zero, verified
 from common.noise import Stream
-from common.query import MOST_STEPS, MOST_VALUES, PrivacyEvent
+from common.plan import MOST_VALUES
 
 
 def pmf(variance: float, reach: int, centre: int = 0) -> np.ndarray[Any, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from common.errors import InputError
-from common.query import Acceptance, Plan
+from common.plan import Plan
+from common.query import Acceptance
 from tests.small_site import ask, make_plan, make_state
 
 BAD: list[tuple[str, Any]] = [

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from common import wire
 from common.errors import Refusal, RefusalCode
+from common.parcel import MAX_ARRAYS, MAX_HEADER, encode_refusal
 from common.query import Acceptance, Release
 from protos import gate_pb2
 from tests.small_site import ask, make_plan, make_state
@@ -68,7 +69,7 @@ def test_a_plans_numbers_arrive_to_the_last_bit(c: float, z: float, q: float, de
 
 @pytest.mark.parametrize("code", list(RefusalCode))
 def test_a_refusal_is_its_code_and_nothing_else(code: RefusalCode) -> None:
-    content = wire.encode_refusal(code)
+    content = encode_refusal(code)
     assert set(content) == {"header"}
     assert set(content.config_records["header"]) == {"kind", "body"}
     assert len(str(content.config_records["header"]["body"])) < 40
@@ -136,7 +137,7 @@ def test_an_array_that_is_not_plain_numbers_is_refused(body: bytes) -> None:
 
 
 def test_too_many_or_too_large_arrays_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    many = {str(i): torch.zeros(1) for i in range(wire.MAX_ARRAYS + 1)}
+    many = {str(i): torch.zeros(1) for i in range(MAX_ARRAYS + 1)}
     malformed(wire.decode_plan, wire.encode_plan(PLAN, many))
     monkeypatch.setattr(wire, "MAX_BYTES", 1000)
     malformed(wire.decode_plan, wire.encode_plan(PLAN, {"a": torch.zeros(300)}))
@@ -160,7 +161,7 @@ def plan_with(**changes: Any) -> RecordDict:
         {"options_json": "9" * 100_000},
         {"codec_json": '{"inner":' * 400 + "1" + "}" * 400},
         {"options_json": "null"},
-        {"options_json": "x" * (wire.MAX_HEADER + 1)},
+        {"options_json": "x" * (MAX_HEADER + 1)},
         {"clip_norm": float("nan")},
         {"noise_multiplier": float("inf")},
         {"noise_multiplier": -1.0},

@@ -61,7 +61,7 @@ def test_heads_and_witnesses_arrive_and_leave_the_question_as_it_was() -> None:
     own = replace(query, witness=WITNESS)
     assert own.digest("local") == query.digest("local")
     content = wire.encode_query(query, state)
-    for found, arrived in (wire.decode_query(wire.with_witness(content, own)), (own, state)):
+    for found, arrived in (wire.decode_query(wire.for_site(content, own)), (own, state)):
         assert found == own and arrived.digest() == state.digest()
     assert wire.decode_plan(wire.encode_plan(plan, {}))[0].coordinator_key == PUBLIC
     acceptance = Acceptance(site="north", plan_digest="d", declared_population=7, site_key=PUBLIC, head=HEAD)

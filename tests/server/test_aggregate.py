@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from common.noise import Source
-from common.query import Acceptance, Plan, Release
+from common.plan import Plan
+from common.query import Acceptance, Release
 from common.vector import Vector
 from server.aggregate import Sum
 from tests.small_site import make_plan

@@ -9,10 +9,10 @@ import pytest
 
 from common.accounting import LARGEST_EPSILON, epsilon
 from common.errors import InputError
+from common.event import PrivacyEvent
 from common.generator.denoisers.mlp import ResidualMLP
 from common.methods.dp_sgd import DPSGD
 from common.motion.population import BASIC_ACTIONS
-from common.query import PrivacyEvent
 from common.vector import Layout
 from server.budget import MODEL, Question, answer, noise_in, small_group, verdict, with_parameters
 from simulations.config import read_config

@@ -14,9 +14,9 @@ import client.app
 import server.app
 from client.site import SiteFile
 from common.errors import RefusalCode
-from common.query import Plan
+from common.parcel import encode_refusal
+from common.plan import Plan
 from common.storage import exclusive
-from common.wire import encode_refusal
 from server.checkpoint import Checkpoint
 from server.rounds import append_row, forget_rows_after, metrics_row
 from simulations.grid import run_in_process
@@ -46,7 +46,7 @@ def site_that_is(away: dict[int, set[int]]) -> ClientApp:
 
 def coordinate(folder: Path, away: dict[int, set[int]]) -> dict[str, object]:
     files = sorted((folder / "sites").glob("*.toml"))
-    gates = {file: SiteFile.read(file).open_gate() for file in files}
+    gates = {file: SiteFile.read(file).open_door() for file in files}
     client.app.resident.update(gates)
     try:
         with exclusive(folder / LOCK):

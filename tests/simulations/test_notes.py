@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from client.site import BudgetTable, SiteFile
-from common.query import Plan
+from common.plan import Plan
 from simulations.corpus import Corpus
 from simulations.notes import notes
 from tests.small_site import make_plan

@@ -1,0 +1,129 @@
+"""Messages as Flower carries them: a header of protobuf and tensors' bytes beside it; light to import.
+
+A header is one protobuf message in a ConfigRecord; tensors travel beside it in an ArrayRecord, a seal
+in a record of its own. Whatever does not decode to exactly what is expected is MALFORMED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar, cast
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from google.protobuf.message import DecodeError, Message
+
+from common.errors import FedmotionError, Refusal, RefusalCode
+from protos import gate_pb2
+
+MAX_ARRAYS: Final = 256
+MAX_BYTES: Final = 512 * 2**20
+MAX_HEADER: Final = 4 * 2**20
+_MAX_KIND: Final = 32
+_UNREADABLE = (
+    FedmotionError, DecodeError, ArithmeticError, AttributeError,
+    LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+
+def strict(decode: Callable[P, T]) -> Callable[P, T]:
+    """Turn every way in which foreign bytes can fail to decode into one code."""
+
+    @wraps(decode)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return decode(*args, **kwargs)
+        except Refusal:
+            raise
+        except _UNREADABLE as error:
+            raise Refusal(RefusalCode.MALFORMED, f"message does not decode: {error}") from None
+
+    return wrapper
+
+
+def pack(header: Message, arrays: Mapping[str, Array] | None = None) -> RecordDict:
+    """A message with its arrays."""
+    kind, body = header.DESCRIPTOR.name, header.SerializeToString(deterministic=True)
+    content = RecordDict({"header": ConfigRecord({"kind": kind, "body": body})})
+    if arrays is not None:
+        content["arrays"] = ArrayRecord(dict(arrays))
+    return content
+
+
+def unpack(content: RecordDict, kind: type[M]) -> M:
+    """The header of a message of this `kind`; raises what `strict` turns into MALFORMED."""
+    if kind_of(content) != kind.DESCRIPTOR.name:
+        raise ValueError(f"expected {kind.DESCRIPTOR.name}, got {kind_of(content)!r}")
+    header = kind()
+    header.ParseFromString(body_of(content))
+    return header
+
+
+@strict
+def kind_of(content: RecordDict) -> str:
+    """What kind of message it says it is."""
+    kind = content.config_records["header"]["kind"]
+    if not isinstance(kind, str) or len(kind) > _MAX_KIND:
+        raise TypeError("a kind is a short text")
+    return kind
+
+
+@strict
+def body_of(content: RecordDict) -> bytes:
+    """The serialised header."""
+    body = cast(bytes, content.config_records["header"]["body"])
+    if not isinstance(body, bytes) or len(body) > MAX_HEADER:
+        raise ValueError("too large a header, or none")
+    return body
+
+
+def arrays_of(content: RecordDict) -> dict[str, bytes]:
+    """The bytes of its arrays, by name."""
+    record = content.array_records["arrays"]
+    if len(record) > MAX_ARRAYS or sum(len(array.data) for array in record.values()) > MAX_BYTES:
+        raise ValueError("too many or too large arrays")
+    return {name: array.data for name, array in record.items()}
+
+
+def encode_refusal(code: RefusalCode) -> RecordDict:
+    return pack(gate_pb2.Refused(code=code.value))
+
+
+@strict
+def raise_refused(content: RecordDict) -> None:
+    """Raise the Refusal that `content` is, if it is one."""
+    if kind_of(content) == gate_pb2.Refused.DESCRIPTOR.name:
+        raise Refusal(RefusalCode(unpack(content, gate_pb2.Refused).code))
+
+
+@strict
+def to_parcel(content: RecordDict) -> gate_pb2.Parcel:
+    """`content` as it goes through the gate's socket, bytes untouched."""
+    known = {"header", "arrays", "seal"}
+    if set(content.keys()) - known:
+        raise ValueError("a message holds a header, arrays and a seal")
+    arrays = arrays_of(content) if "arrays" in content.array_records else {}
+    seal = content.config_records["seal"]["body"] if "seal" in content.config_records else b""
+    return gate_pb2.Parcel(
+        kind=kind_of(content), body=body_of(content), seal=cast(bytes, seal), arrays=arrays
+    )
+
+
+@strict
+def from_parcel(parcel: gate_pb2.Parcel) -> RecordDict:
+    """The inverse of `to_parcel`."""
+    content = RecordDict({"header": ConfigRecord({"kind": parcel.kind, "body": parcel.body})})
+    if parcel.arrays:
+        content["arrays"] = ArrayRecord({name: as_array(data) for name, data in parcel.arrays.items()})
+    if parcel.seal:
+        content["seal"] = ConfigRecord({"body": parcel.seal})
+    return content
+
+
+def as_array(data: bytes) -> Array:
+    """Bytes that hold their own type and shape, as Flower carries them."""
+    return Array(dtype="", shape=(), stype="fedmotion", data=data)
