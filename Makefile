@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test attack attack-nightly lint bench bench-clipping protos clean
+.PHONY: demo test test-deployment attack attack-nightly lint bench bench-clipping protos clean
 
 demo: $(INSTALLED)
 	@rm -rf runs/demo
@@ -16,6 +16,9 @@ attack: $(INSTALLED)
 
 attack-nightly: $(INSTALLED)
 	@$(BIN)/python -m pytest -qq -n 2 -m nightly
+
+test-deployment: $(INSTALLED)
+	@$(BIN)/python -m pytest -qq -rs -m deployment
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

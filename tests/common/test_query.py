@@ -11,7 +11,10 @@ import pytest
 from common.errors import InputError
 from common.plan import Plan
 from common.query import Acceptance
+from common.roster import Member
 from tests.small_site import ask, make_plan, make_state
+
+MEMBER = Member(site="north", key="0" * 64, population=20)
 
 BAD: list[tuple[str, Any]] = [
     *(("clip_norm", v) for v in (0, -1.0, math.nan, math.inf, 1e300, 5e-324)),
@@ -86,7 +89,8 @@ def test_every_field_of_a_plan_is_in_its_digest() -> None:
         "noise_multiplier": 2.5, "sampling_rate": 0.25, "unit": "record", "trust": "central", "rounds": 9,
         "steps_per_round": 2, "delta": 1e-6, "codec": {"kind": "motion"}, "arrays_digest": "0",
         "labels": ("jump", "sit"), "loss_weight": 0.1, "sites_per_person": 3, "coordinator_key": "0" * 64,
-        "text": {"kind": "template"},
+        "text": {"kind": "template"}, "roster": (MEMBER,), "min_sites": 2, "colluders": 2, "scale": 2,
+        "modulus_bits": 64, "code": "1.0",
     }  # fmt: skip
     assert set(changes) == {field.name for field in fields(Plan)}
     plans = [make_plan(), *(make_plan(**{key: value}) for key, value in changes.items() if key != "options")]
