@@ -126,7 +126,7 @@ def _require_sealed(content: RecordDict, member: Member, question: Seal) -> None
 
     A refusal without a seal says that the site's gate was not reached, whatever code it has.
     """
-    if 0 < member.valid_until <= time.time():
+    if member.expired:
         raise Refusal(RefusalCode.EXPIRED, f"the key of {member.site} has expired")
     if "seal" not in content.config_records:
         code = RefusalCode.UNAVAILABLE if kind_of(content) == "Refused" else RefusalCode.FOREIGN
