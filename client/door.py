@@ -15,10 +15,22 @@ from common.parcel import encode_refusal, kind_of
 from common.plan import Plan
 from common.query import Acceptance, Query, Release
 from common.seal import COORDINATOR, seal, unseal
-from common.wire import decode_plan, decode_query, encode_acceptance, encode_release
+from common.secagg.messages import (
+    Advertise,
+    Cohort,
+    Confirm,
+    Confirmed,
+    Keys,
+    Shared,
+    Shares,
+    Unmask,
+    Unmasked,
+)
+from common.secagg.wire import decode, encode
+from common.wire import decode_plan, decode_query, decode_shares, encode_acceptance, encode_release
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -31,8 +43,20 @@ class Gate(Protocol):
     def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
         """Reserve the whole plan, or raise Refusal."""
 
-    def release(self, query: Query, state: PublicState) -> Release:
+    def release(self, query: Query, state: PublicState, shares: Sequence[Shares] = ()) -> Release:
         """Answer one round of an accepted plan, or raise Refusal."""
+
+    def advertise(self, asked: Advertise) -> Keys:
+        """Begin an attempt at a securely aggregated round, or raise Refusal; so do the next three."""
+
+    def share(self, cohort: Cohort) -> Shared:
+        """Deal shares to a cohort."""
+
+    def confirm(self, asked: Confirm) -> Confirmed:
+        """Sign who survived."""
+
+    def unmask(self, asked: Unmask) -> Unmasked:
+        """Give one share of each site's."""
 
     def rest(self) -> None:
         """Leave the ledger to other processes until the next message."""
@@ -50,6 +74,10 @@ class Door:
         self._handlers: Final[dict[str, Callable[[RecordDict], RecordDict]]] = {
             "Plan": self._accept,
             "Query": self._release,
+            "Advertise": lambda content: encode(gate.advertise(decode(content, Advertise))),
+            "Cohort": lambda content: encode(gate.share(decode(content, Cohort))),
+            "Confirm": lambda content: encode(gate.confirm(decode(content, Confirm))),
+            "Unmask": lambda content: encode(gate.unmask(decode(content, Unmask))),
         }
 
     def answer(self, content: RecordDict) -> RecordDict:
@@ -88,4 +116,5 @@ class Door:
         return encode_acceptance(self._gate.accept(plan, arrays))
 
     def _release(self, content: RecordDict) -> RecordDict:
-        return encode_release(self._gate.release(*decode_query(content)))
+        query, state = decode_query(content)
+        return encode_release(self._gate.release(query, state, decode_shares(content)))
