@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from flwr.app import RecordDict
@@ -13,8 +14,8 @@ from common.errors import Refusal, RefusalCode
 from common.method import PublicState
 from common.parcel import encode_refusal, kind_of
 from common.plan import Plan
-from common.query import Acceptance, Query, Release
-from common.seal import COORDINATOR, seal, unseal
+from common.query import Acceptance, Query, Release, Seen
+from common.seal import COORDINATOR, Seal, seal, unseal
 from common.secagg.messages import (
     Advertise,
     Cohort,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _log = logging.getLogger("fedmotion.client")
+_MOST_LOGGED: Final = 1000
 
 
 class Gate(Protocol):
@@ -42,6 +44,9 @@ class Gate(Protocol):
 
     def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
         """Reserve the whole plan, or raise Refusal."""
+
+    def plan(self, digest: str) -> Plan:
+        """An accepted plan, or Refusal(UNKNOWN_PLAN)."""
 
     def release(self, query: Query, state: PublicState, shares: Sequence[Shares] = ()) -> Release:
         """Answer one round of an accepted plan, or raise Refusal."""
@@ -74,33 +79,37 @@ class Door:
         self._handlers: Final[dict[str, Callable[[RecordDict], RecordDict]]] = {
             "Plan": self._accept,
             "Query": self._release,
-            "Advertise": lambda content: encode(gate.advertise(decode(content, Advertise))),
-            "Cohort": lambda content: encode(gate.share(decode(content, Cohort))),
-            "Confirm": lambda content: encode(gate.confirm(decode(content, Confirm))),
-            "Unmask": lambda content: encode(gate.unmask(decode(content, Unmask))),
+            "Advertise": self._advertise,
+            "Cohort": self._share,
+            "Confirm": self._confirm,
+            "Unmask": self._unmask,
         }
 
     def answer(self, content: RecordDict) -> RecordDict:
-        """The answer to one message: an acceptance, a release or a fixed code; words go to the site's log."""
-        answers = ""
+        """The answer to one message: an acceptance, a release or a fixed code; words go to the site's log.
+
+        What is not under the coordinator's seal gets a code without one: the site signs nothing for strangers.
+        """
+        asked: Seal | None = None
         try:
             if self._membership is not None:
-                self._membership.require_valid()
                 public = self._membership.coordinator.key
-                answers = unseal(content, public, COORDINATOR, self._membership.site).digest()
+                asked = unseal(content, public, COORDINATOR, self._membership.site)
+                self._membership.require_valid()
             handler = self._handlers.get(kind_of(content))
             if handler is None:
                 raise Refusal(RefusalCode.MALFORMED, f"no such message: {kind_of(content)!r}")
             content = handler(content)
         except Refusal as refusal:
-            _log.warning("refused: %s (%s)", refusal.code, refusal)
+            _log.warning("refused: %s (%s)", refusal.code, _one_line(refusal))
             content = encode_refusal(refusal.code)
         except Exception:
             _log.exception("the gate failed")
             content = encode_refusal(RefusalCode.UNAVAILABLE)
-        if self._membership is not None:
-            content, _ = seal(content, self._membership.key, self._membership.site, COORDINATOR, answers)
-        return content
+        if self._membership is None or asked is None:
+            return content
+        site, key = self._membership.site, self._membership.key
+        return seal(content, key, site, COORDINATOR, asked.digest())[0]
 
     def rest(self) -> None:
         """Leave the ledger to other processes until the next message."""
@@ -113,8 +122,48 @@ class Door:
         plan, arrays = decode_plan(content)
         if self._membership is not None:
             self._membership.require_agreed(plan)
+        elif plan.roster:
+            raise Refusal(
+                RefusalCode.FOREIGN, "the plan is for a federation, and this site's file has no [federation]"
+            )
         return encode_acceptance(self._gate.accept(plan, arrays))
 
     def _release(self, content: RecordDict) -> RecordDict:
         query, state = decode_query(content)
-        return encode_release(self._gate.release(query, state, decode_shares(content)))
+        shares = decode_shares(content)
+        if self._membership is None:
+            return encode_release(self._gate.release(query, state, shares))
+        self._require_agreed(query.plan_digest)
+        release = self._gate.release(query, state, shares)
+        seen = Seen.sign(self._membership.key, self._membership.site, query)
+        return encode_release(replace(release, seen=seen))
+
+    def _advertise(self, content: RecordDict) -> RecordDict:
+        asked = decode(content, Advertise)
+        self._require_agreed(asked.plan_digest)
+        return encode(self._gate.advertise(asked))
+
+    def _share(self, content: RecordDict) -> RecordDict:
+        cohort = decode(content, Cohort)
+        self._require_agreed(cohort.plan_digest)
+        return encode(self._gate.share(cohort))
+
+    def _confirm(self, content: RecordDict) -> RecordDict:
+        asked = decode(content, Confirm)
+        self._require_agreed(asked.plan_digest)
+        return encode(self._gate.confirm(asked))
+
+    def _unmask(self, content: RecordDict) -> RecordDict:
+        asked = decode(content, Unmask)
+        self._require_agreed(asked.plan_digest)
+        return encode(self._gate.unmask(asked))
+
+    def _require_agreed(self, plan_digest: str) -> None:
+        """Refusal unless the site's steward still agrees to the plan, where there is a steward to ask."""
+        if self._membership is not None:
+            self._membership.require_agreed(self._gate.plan(plan_digest))
+
+
+def _one_line(refusal: Refusal) -> str:
+    """Its words for the log: others' words may be among them, and must not look like lines of their own."""
+    return str(refusal).encode("unicode_escape").decode("ascii")[:_MOST_LOGGED]

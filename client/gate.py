@@ -98,6 +98,11 @@ class LocalGate:
             head=self._ledger.head(plan.digest()),
         )
 
+    def plan(self, digest: str) -> Plan:
+        """An accepted plan that the site's rules still allow; or Refusal."""
+        with self._one_at_a_time:
+            return self._accepted(digest).plan
+
     def advertise(self, asked: Advertise) -> Keys:
         """New ephemeral keys for an attempt at a securely aggregated round, or Refusal."""
         with self._one_at_a_time:

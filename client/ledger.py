@@ -1,12 +1,11 @@
 """The site's ledger: what every person here has been charged, kept on disk before any data are read.
 
-Every change is one entry of a hash chain, committed with synchronous=FULL, and the last
-entry's hash is signed with the site's key. Opening a ledger checks all of it. Accepting
-a plan reserves its whole multiset of events against the lifetime budget; what is not
-used is not refunded. A charge is written first, the release's final bytes before they
-are sent, and once only: of several gates that answer one query, one stores and the
-others refuse. One process holds a ledger as its gate; whoever withdraws a person
-meanwhile writes beside it.
+Every change is one entry of a hash chain, committed with synchronous=FULL, and the last entry's hash is
+signed with the site's key. Opening a ledger checks all of it. Accepting a plan reserves its whole
+multiset of events against the lifetime budget; what is not used is not refunded. A charge is written
+first, the release's final bytes before they are sent, and once only: of several gates that answer one
+query, one stores and the others refuse. One process holds a ledger as its gate; whoever withdraws a
+person meanwhile writes beside it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from client import ledger_file
 from client.accounts import Account, Accounts, Budget, Withdrawal
 from client.book import Book, open_book
 from client.chain import DamageError, Entry, Tip, write_entry
+from client.transcript import require_one_view
 from client.withdrawal import Tombstones
 from common.accounting import epsilon
 from common.errors import InputError, Refusal, RefusalCode
@@ -201,12 +201,13 @@ class Ledger:
         written (if not, nothing was sent, and the charge serves once more); an older one
         raises Refusal(STALE). Raises Refusal(BUDGET_EXHAUSTED) past the plan's
         reservation, and before all that Refusal(ROLLED_BACK) where the query's witness
-        is not in the chain.
+        is not in the chain, Refusal(SPLIT_VIEW) where others saw another state.
         """
         self._require_gate()
         with self._book.transaction() as page:
             account = self.accounts.plan(query.plan_digest)
             account.require_witnessed(query, self.site)
+            require_one_view(query, account.plan, self.site, account.states)
             latest = account.latest
             if latest is None or latest.digest != digest:
                 account.require_new(query, digest, event)
@@ -218,21 +219,20 @@ class Ledger:
                     number=len(account.paid) + 1,
                     round=query.round,
                     digest=digest,
+                    state=query.state_digest,
                     **asdict(event),
                 )
         return self._charge(query.plan_digest, account)
 
     def answered(self, plan_digest: str, digest: str) -> bool:
-        """Whether the plan's newest charge is of the query `digest` and its final bytes are kept."""
+        """Whether the plan's newest charge is of the query `digest`, and its final bytes are kept."""
         with self._reading():
-            latest = self.accounts.plan(plan_digest).latest
-            return latest is not None and latest.digest == digest and latest.stored is not None
+            return self.accounts.plan(plan_digest).answered(digest)
 
     def _charge(self, plan: str, account: Account) -> Charge:
         """The newest charge of `account`."""
         paid = account.paid[-1]
-        tombstones = self.tombstones()
-        payload = None
+        tombstones, payload = self.tombstones(), None
         if paid.stored is not None:
             with self._reading():
                 payload = self._book.attachment(paid.stored)
