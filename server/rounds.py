@@ -21,6 +21,7 @@ from server.enrolment import Enrolment, Patience
 from server.exchange import Exchange
 from server.journal import append_row, forget_rows_after, metrics_row
 from server.question import Question
+from server.revocation import revoked
 from server.secure_sum import SecureSum, VoidError
 from server.status import Status
 from server.transcript import Transcript
@@ -96,7 +97,8 @@ class _Run:
         self._status = Status(folder, plan, done, self._gone)
         patience = Patience(nodes=settings.sites, gather=settings.patience, answer=settings.deadline)
         exchange = Exchange(grid, key if plan.roster else None, plan.roster)
-        self._sites = Enrolment(exchange, checkpoint, self._witnesses, patience)
+        state = (folder / KEY).resolve().parent.parent  # a server's runs share its keys
+        self._sites = Enrolment(exchange, checkpoint, self._witnesses, patience, lambda: revoked(state))
         self._charges = 0
         self.checkpoint = checkpoint
 
