@@ -22,6 +22,7 @@ COMMANDS = {
     "plan": ("server.cli", "plan", "What a budget buys, before any data are read."),
     "generate": ("server.cli", "generate", "Draw motions from a run's generator."),
     "data": ("client.data", "data", "Look at motion data in any format, or convert them."),
+    "client": ("client.operation", "client", "Run a site: start, status, stop, logs."),
     "ledger": ("client.cli", "ledger", "Show, verify or export a site's ledger."),
     "withdraw": ("client.cli", "withdraw", "Leave a person out of a site's later rounds."),
 }
