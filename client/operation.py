@@ -30,12 +30,6 @@ SHARED = (
     " start as root with gate_user and messenger_user set"
 )
 
-client = typer.Typer(
-    help="Run a site: its gate, and the messenger that connects it to the coordinator.",
-    no_args_is_help=True,
-    add_completion=False,
-)
-
 
 class EndedError(FedmotionError):
     """A site that cannot run: the gate's own line and exit code."""
@@ -46,7 +40,6 @@ class EndedError(FedmotionError):
         self.exit_code = found.code
 
 
-@client.command()
 def start(
     site: SiteToml,
     detach: Annotated[bool, typer.Option(help="Return once it runs; it goes on in the background.")] = False,
@@ -80,14 +73,12 @@ def start(
         raise EndedError(found_now)
 
 
-@client.command()
 def status(site: SiteToml, as_json: AsJson = False) -> None:
     """What runs, since when, and what it may still spend; exit code 1 where the site does not run."""
     if not _tell_status(Outline.read(site), as_json):
         raise typer.Exit(1)
 
 
-@client.command()
 def stop(site: SiteToml) -> None:
     """End the site; a release under way is finished first. Exit code 1 where it did not run."""
     outline = Outline.read(site)
@@ -97,7 +88,6 @@ def stop(site: SiteToml) -> None:
     print(f"{outline.name} stopped")
 
 
-@client.command()
 def logs(
     site: SiteToml,
     lines: Annotated[int, typer.Option(min=1, max=10_000, help="How many last lines of each log.")] = 20,
