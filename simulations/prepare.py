@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from client.datasets import DataOptions, DataSet, check_unit, open_data_set
+from client.federation import FederationTable
 from client.site import (
     BudgetTable,
     DataTable,
-    FederationTable,
     ShareTable,
     SiteFile,
     SpeedTable,
