@@ -102,7 +102,7 @@ class Enrolment:
             self._refresh()
             if len(self.present()) >= self._plan.min_sites:
                 return None
-            if (why := self._hopeless()) is not None:
+            if (why := self.hopeless()) is not None:
                 return why
             if time.monotonic() > until:
                 return self._too_few(f" after {self._patience.gather:g} s")
@@ -213,7 +213,7 @@ class Enrolment:
         self._witnesses.enrol(acceptance)
         self._enrolled[site] = _Enrolled(node, acceptance)
 
-    def _hopeless(self) -> str | None:
+    def hopeless(self) -> str | None:
         """Why waiting is of no use: without a roster nobody else can come; with one, too many declined."""
         names = {member.site for member in self._plan.roster}
         if names and len(names - set(self._declined)) >= self._plan.min_sites:

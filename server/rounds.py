@@ -146,7 +146,8 @@ class _Run:
                 _log.warning("round %d is void: %s", round, why)
             finally:
                 self._witnesses.save()
-        return why
+        hopeless = self._sites.hopeless() if self.checkpoint.plan.roster else None
+        return f"{hopeless}; {why}" if hopeless else why
 
     def _ask(self, round: int) -> Sum:
         """Put one round to every site that is there, and add what they release; raises VoidError."""
