@@ -11,7 +11,7 @@ from client.membership import COORDINATOR
 from common.card import Card, date_of, read_out
 from common.errors import InputError, Refusal, RefusalCode
 from common.holder import Holder
-from common.key_folder import KeyFolder
+from common.key_folder import KeyFolder, end_agreements
 from common.storage import write_atomically
 
 SiteToml = Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site's own file.")]
@@ -70,8 +70,12 @@ def welcome(
             f" another key, {card.fingerprint}: add --replace if {_PEOPLE} say that they rotated it",
         )
     read_out(card, fingerprint, _PEOPLE)
+    if changed:
+        end_agreements(holder.folder)
     card.write(pinned)
     print(f"joined: coordinator {card.name} at {card.address}, valid until {date_of(card.valid_until)}")
     if changed:
-        print("plans agreed to under the former key are void: agree to the new ones")
+        print("agreements to plans under the former key are void: agree to the new ones")
+    if former is not None:
+        print("if the site's client runs, restart it: it knows the former card")
     print("nothing runs yet: each run plan is agreed to by its hash (fedmotion join show, join agree)")

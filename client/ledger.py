@@ -171,14 +171,8 @@ class Ledger:
         cost = epsilon([plan.reserved()], plan.delta)
         self._require_gate()
         with self._book.transaction() as page:
-            known = self.accounts.runs.get(plan.run_id)
-            if known is not None:
-                if known == digest:
-                    return
-                raise Refusal(RefusalCode.POLICY, f"run {plan.run_id} already has another plan here")
-            if plan.unit != self.unit:
-                raise Refusal(RefusalCode.POLICY, f"the ledger's unit is {self.unit}, not {plan.unit}")
-            self.accounts.require_room(cost, plan.delta)
+            if not self._has_room(plan, digest, cost):
+                return
             page.append(
                 "reserved",
                 arrays,
@@ -188,6 +182,22 @@ class Ledger:
                 delta=plan.delta,
                 arrays=hashlib.sha256(arrays).hexdigest(),
             )
+
+    def require_room(self, plan: Plan) -> None:
+        """Raise what `reserve` would, and reserve nothing."""
+        self._has_room(plan, plan.digest(), epsilon([plan.reserved()], plan.delta))
+
+    def _has_room(self, plan: Plan, digest: str, cost: float) -> bool:
+        """Whether `plan` is still to be reserved, and may be; Refusal where it may not."""
+        known = self.accounts.runs.get(plan.run_id)
+        if known == digest:
+            return False
+        if known is not None:
+            raise Refusal(RefusalCode.POLICY, f"run {plan.run_id} already has another plan here")
+        if plan.unit != self.unit:
+            raise Refusal(RefusalCode.POLICY, f"the ledger's unit is {self.unit}, not {plan.unit}")
+        self.accounts.require_room(cost, plan.delta)
+        return True
 
     def plan(self, digest: str) -> tuple[Plan, bytes]:
         """An accepted plan and its arrays; raises Refusal(UNKNOWN_PLAN)."""

@@ -37,6 +37,8 @@ AUTHORITY_KEY, AUTHORITY = "ca.pem", "ca.crt"
 FRONT_KEY, FRONT = "front.key", "front.crt"
 SUPEREXEC: Final = "superexec.secret"
 RETIRED: Final = "retired"
+AGREED: Final = "agreed"
+"""In a site's folder: its yes to each plan, in its signature."""
 DAYS: Final = 365
 WARN_DAYS: Final = 30
 _DAY: Final = 86_400
@@ -128,6 +130,7 @@ class KeyFolder:
                 retired.mkdir(mode=0o700, exist_ok=True)
             when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
             old.write(retired / f"{when}-{old.key[:16]}.json")
+            end_agreements(self.holder.folder)
             write_atomically(self.identity, _identity_key(), mode=0o600)
             return old, self._issue(days)
 
@@ -226,6 +229,13 @@ class KeyFolder:
             return valid_until((self.keys / FRONT).read_bytes())
         except (OSError, ValueError) as error:
             raise InputError(f"{self.keys / FRONT} does not load: {error}; fedmotion keys renew") from None
+
+
+def end_agreements(folder: Path) -> None:
+    """Remove a site's yes to every plan: a gate at work refuses from the next message on."""
+    with writing(folder / AGREED):
+        for file in (folder / AGREED).glob("*.json"):
+            file.unlink()
 
 
 def _identity_key() -> bytes:
