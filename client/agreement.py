@@ -77,8 +77,8 @@ def agree(
     if hash.strip().lower() != digest:
         raise Refusal(
             RefusalCode.NOT_AGREED,
-            f"{plan} is not the plan of that hash: look at it with fedmotion join show, and ask the coordinator"
-            " which is meant; nothing is agreed to",
+            f"{plan} is not the plan of that hash: look at it with fedmotion join show, and ask the"
+            " coordinator which is meant; nothing is agreed to",
         )
     require_agreeable(file, membership, found)
     path = membership.keep_agreement(digest)
@@ -153,7 +153,8 @@ def _ledger_words(left: dict[str, Any]) -> Iterator[str]:
     if left["reserved_already"]:
         yield f"this plan is reserved here already; left for others: {said('before')}"
     else:
-        yield f"left before this plan: {said('before')}; after it: {said('after')}"
+        over = left["after"]["delta"] < 0 or (left["after"]["epsilon"] or 0.0) < 0
+        yield f"left before this plan: {said('before')}; after it: {'too little' if over else said('after')}"
 
 
 def _asker(plan: Plan, membership: Membership | None) -> str:
@@ -162,7 +163,8 @@ def _asker(plan: Plan, membership: Membership | None) -> str:
     card = membership.coordinator
     if plan.coordinator_key != card.key:
         return f"a coordinator that this site has not joined, of key {plan.coordinator_key}"
-    return f"coordinator {card.name} at {card.address}, whom this site joined (until {date_of(card.valid_until)})"
+    until = date_of(card.valid_until)
+    return f"coordinator {card.name} at {card.address}, whom this site joined (until {until})"
 
 
 def _verdict(membership: Membership, plan: Plan, refused: str | None, command: str) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from client.membership import COORDINATOR
 from common.card import Card, date_of, read_out
+from common.certificate import is_certificate
 from common.errors import InputError, Refusal, RefusalCode
 from common.holder import Holder
 from common.key_folder import KeyFolder, end_agreements
@@ -59,6 +60,8 @@ def welcome(
     holder = Holder.read(site, "site")
     KeyFolder(holder).card()
     card = Card.read(file, "coordinator")
+    if not card.address or not is_certificate(card.authority):
+        raise InputError(f"{file} lacks the server's address or its certificate: ask for it again")
     card.require_current("the coordinator's", "ask for its new one")
     pinned = holder.folder / COORDINATOR
     former = Card.read(pinned, "coordinator") if pinned.exists() else None

@@ -101,7 +101,7 @@ class Ledger:
         Raises DamageError if anything in it was changed.
         """
         if not path.is_file():
-            raise InputError(f"there is no ledger {path}")
+            raise InputError(f"there is no ledger {path}: make a new site's with fedmotion ledger init")
         try:
             book = Book(path, None, gate=False)
             book.check()
@@ -171,7 +171,7 @@ class Ledger:
         cost = epsilon([plan.reserved()], plan.delta)
         self._require_gate()
         with self._book.transaction() as page:
-            if not self._has_room(plan, digest, cost):
+            if not self.accounts.has_to_reserve(plan, digest, cost):
                 return
             page.append(
                 "reserved",
@@ -185,19 +185,7 @@ class Ledger:
 
     def require_room(self, plan: Plan) -> None:
         """Raise what `reserve` would, and reserve nothing."""
-        self._has_room(plan, plan.digest(), epsilon([plan.reserved()], plan.delta))
-
-    def _has_room(self, plan: Plan, digest: str, cost: float) -> bool:
-        """Whether `plan` is still to be reserved, and may be; Refusal where it may not."""
-        known = self.accounts.runs.get(plan.run_id)
-        if known == digest:
-            return False
-        if known is not None:
-            raise Refusal(RefusalCode.POLICY, f"run {plan.run_id} already has another plan here")
-        if plan.unit != self.unit:
-            raise Refusal(RefusalCode.POLICY, f"the ledger's unit is {self.unit}, not {plan.unit}")
-        self.accounts.require_room(cost, plan.delta)
-        return True
+        self.accounts.has_to_reserve(plan, plan.digest(), epsilon([plan.reserved()], plan.delta))
 
     def plan(self, digest: str) -> tuple[Plan, bytes]:
         """An accepted plan and its arrays; raises Refusal(UNKNOWN_PLAN)."""

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.card import Card, date_of
 from common.errors import InputError, Refusal, RefusalCode
-from common.key_folder import AGREED
+from common.key_folder import AGREED as AGREED
 from common.signing import attest, attested, load_key, public_name
 from common.storage import write_json, writing
 
@@ -90,7 +90,7 @@ class Membership:
         if plan.code not in ("", installed()):
             raise Refusal(
                 RefusalCode.POLICY,
-                f"the plan asks for fedmotion {plan.code}, and this site runs {installed()}: install that version",
+                f"the plan asks for fedmotion {plan.code}, and this site runs {installed()}: install it",
             )
 
     def agree(self, plan_digest: str) -> dict[str, str]:

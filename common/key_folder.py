@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from common.card import CARD, Card, date_of
-from common.certificate import make_authority, make_front, valid_until
+from common.certificate import is_certificate, make_authority, make_front, valid_until
 from common.errors import InputError
 from common.holder import Holder
 from common.signing import load_key, public_name
@@ -204,10 +204,21 @@ class KeyFolder:
             node_key=(self.keys / f"{NODE}.pub").read_text().strip() if site else "",
             population=holder.population,
             address=holder.address,
-            authority="" if site else (self.keys / AUTHORITY).read_text(),
+            authority="" if site else self._trusted(),
         ).sign(key)
         card.write(self.card_file)
         return card
+
+    def _trusted(self) -> str:
+        """The certificate (PEM) that sites check the front's against."""
+        path = self.holder.authority or self.keys / AUTHORITY
+        try:
+            text = path.read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} does not load: {error}") from None
+        if not is_certificate(text):
+            raise InputError(f"{path} is no certificate (PEM)")
+        return text
 
     def _node_public(self) -> bytes:
         try:
