@@ -1,4 +1,4 @@
-"""The commands `ledger init | show | verify | export` and `withdraw`: for whoever holds the data, at the site."""
+"""The commands `ledger init | show | verify | export` and `withdraw`, for whoever holds the data."""
 
 from __future__ import annotations
 
