@@ -10,6 +10,7 @@ from flwr.app import RecordDict
 
 from client.membership import Membership
 from common.errors import Refusal, RefusalCode
+from common.logs import event
 from common.method import PublicState
 from common.parcel import encode_refusal, kind_of
 from common.plan import Plan
@@ -54,21 +55,25 @@ class Door:
 
     def answer(self, content: RecordDict) -> RecordDict:
         """The answer to one message: an acceptance, a release or a fixed code; words go to the site's log."""
-        answers = ""
+        answers, kind = "", ""
         try:
             if self._membership is not None:
                 self._membership.require_valid()
                 public = self._membership.coordinator.key
                 answers = unseal(content, public, COORDINATOR, self._membership.site).digest()
-            handler = self._handlers.get(kind_of(content))
+            kind = kind_of(content)
+            handler = self._handlers.get(kind)
             if handler is None:
-                raise Refusal(RefusalCode.MALFORMED, f"no such message: {kind_of(content)!r}")
+                raise Refusal(RefusalCode.MALFORMED, f"no such message: {kind!r}")
             content = handler(content)
+            _log.info("answered %s", kind, extra=event("answered", kind=kind))
         except Refusal as refusal:
-            _log.warning("refused: %s (%s)", refusal.code, refusal)
+            told = event("refused", kind=kind, code=refusal.code)
+            _log.warning("refused: %s (%s)", refusal.code, refusal, extra=told)
             content = encode_refusal(refusal.code)
         except Exception:
-            _log.exception("the gate failed")
+            told = event("refused", kind=kind, code=RefusalCode.UNAVAILABLE)
+            _log.exception("the gate failed", extra=told)
             content = encode_refusal(RefusalCode.UNAVAILABLE)
         if self._membership is not None:
             content, _ = seal(content, self._membership.key, self._membership.site, COORDINATOR, answers)
