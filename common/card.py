@@ -88,7 +88,7 @@ class Card:
     @classmethod
     def read(cls, path: Path, role: Role) -> Self:
         """The card at `path`; InputError where it is missing, not of that `role` or not its owner's."""
-        fields = read_json(path)
+        fields = read_json(path, "give the file that was handed over", "ask for it again")
         try:
             if fields.pop("fedmotion") != "card":
                 raise ValueError("it is something else")

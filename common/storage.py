@@ -46,14 +46,18 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object at `path`; InputError where it is missing or damaged."""
+def read_json(
+    path: Path,
+    missing: str = "is this a run folder?",
+    damaged: str = "restore the run folder or run again",
+) -> dict[str, Any]:
+    """The JSON object at `path`; InputError saying why it is `missing` or the way out where it is `damaged`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: is this a run folder?") from None
-    except ValueError:
-        raise InputError(f"{path} is damaged: restore the run folder or run again") from None
+        raise InputError(f"{path}: {error.strerror or error}: {missing}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is damaged: {damaged}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged: expected a JSON object")
     return value
