@@ -49,6 +49,23 @@ def statement(ledger: Ledger) -> dict[str, Any]:
     }
 
 
+def public_facts(ledger: Ledger) -> dict[str, Any]:
+    """What the site's monitoring may know of its ledger: what follows from accepted plans and their queries.
+
+    Withdrawals are not among it, nor is what counts them: the number of entries and the head.
+    """
+    found = statement(ledger)
+    return {
+        **{key: found[key] for key in ("site", "unit", "accountant", "budget", "reserved", "left")},
+        "relation": found["neighbouring"],
+        "trust": " and ".join(found["trust"]) or "of no run yet",
+        "runs": [
+            {key: run[key] for key in ("run_id", "plan", "trust", "rounds_planned", "rounds_charged")}
+            for run in found["runs"]
+        ],
+    }
+
+
 def withdrawal(found: Withdrawal) -> dict[str, Any]:
     """A withdrawal with the runs that it came too late for: (charged rounds) by run."""
     return {"mark": found.mark, "at": found.at, "affected": found.affected}

@@ -130,10 +130,11 @@ class Tally(logging.Handler):
         with self._one_at_a_time:
             return {label: count for (found, label), count in sorted(self._counts.items()) if found == name}
 
-    def last(self, name: str) -> int | None:
-        """When the event `name` came last, seconds since 1970."""
+    def facts(self) -> dict[str, Any]:
+        """What a gate answered and refused since it began, and when it answered last (seconds since 1970)."""
         with self._one_at_a_time:
-            return self._last.get(name)
+            last = self._last.get("answered")
+        return {"answered": self.counts("answered"), "refused": self.counts("refused"), "last_answer": last}
 
 
 class _Private(RotatingFileHandler):
