@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from common.errors import InputError
 from common.event import (
@@ -21,8 +21,10 @@ from common.event import (
 from common.integer_noise import IntegerNoise
 from common.query import NAME, is_name, require, sha256_of
 from common.roster import Member, require_roster
-from common.vector import Vector
 from common.witness import is_hex
+
+if TYPE_CHECKING:
+    from common.vector import Vector
 
 TEST_RUN = "test-"
 """What the name of a run in test mode starts with; no other run's name does."""

@@ -20,16 +20,21 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = error.strerror or error
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another --out"
+            f"cannot write {path}: {reason}; free space or choose another --out or folder"
         ) from None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, on disk when this returns; InputError where that fails."""
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Replace `path` by `content`, on disk when this returns; InputError where that fails.
+
+    `mode` bounds who may read it (the umask takes away further rights).
+    """
     temporary = path.with_name(f".{path.name}.new")
     with writing(path):
-        with temporary.open("wb") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
