@@ -73,7 +73,7 @@ class Door:
             content = encode_refusal(refusal.code)
         except Exception:
             told = event("refused", kind=kind, code=RefusalCode.UNAVAILABLE)
-            _log.exception("the gate failed", extra=told)
+            _log.warning("the gate failed", exc_info=True, extra=told)
             content = encode_refusal(RefusalCode.UNAVAILABLE)
         if self._membership is not None:
             content, _ = seal(content, self._membership.key, self._membership.site, COORDINATOR, answers)

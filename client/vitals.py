@@ -103,7 +103,7 @@ MEASURES: Final = (
 
 
 def vitals(folder: Path, supervised: Status, gate: Mapping[str, Any] | None) -> Vitals:
-    """One look at the site whose federation folder is `folder`; `gate` is its word, None while it has none."""
+    """One look at the site with federation folder `folder`; `gate` is its word, None while it has none."""
     values: dict[str, dict[tuple[str, ...], float]] = {
         "fedmotion_site_process_up": {
             (child.name,): float(child.state == "running") for child in supervised.children
@@ -126,7 +126,7 @@ def vitals(folder: Path, supervised: Status, gate: Mapping[str, Any] | None) -> 
 def _of_the_gate(gate: Mapping[str, Any]) -> dict[str, dict[tuple[str, ...], float]]:
     """The gate's own word as values: `client.statement.public_facts` and what it answered."""
     last = gate["last_answer"]
-    values = {
+    values: dict[str, dict[tuple[str, ...], float]] = {
         "fedmotion_site_answers": {(kind,): float(count) for kind, count in gate["answered"].items()},
         "fedmotion_site_refusals": {(code,): float(count) for code, count in gate["refused"].items()},
         "fedmotion_site_last_answer_timestamp_seconds": {} if last is None else {(): float(last)},

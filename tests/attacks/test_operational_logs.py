@@ -33,6 +33,7 @@ from tests.small_site import make_gate, new_ledger
 from tests.test_method_laws import law_plan
 
 PLAN = law_plan(next(iter(NAMES)), rounds=2)
+FEW = ("nobody", "many", "huge", "raising", "torn")
 NAMED = ("quasimodo", "esmeralda", "notre_dame", ".bvh")
 SITE = """name = "north"
 ledger = "ledger.sqlite"
@@ -89,7 +90,7 @@ def check_same_whoever_they_are(folder: Path) -> None:
     """Nobody, many, huge, not finite, unreadable in part: events and metrics are the same to the byte."""
     with pytest.MonkeyPatch.context() as patch:
         constant_sum(patch)
-        found = {name: observed(folder / name, people)[1:] for name, people in PEOPLE.items()}
+        found = {name: observed(folder / name, PEOPLE[name])[1:] for name in FEW}
         failed = {name: observed(folder / name, people)[1:] for name, people in UNREADABLE.items()}
     for each in (found, failed):
         assert len({events for events, _ in each.values()}) == 1, "the log tells who the people are"
@@ -108,7 +109,7 @@ def check_no_word_of_people_in_the_log(folder: Path) -> None:
             assert [word for word in WORDS if word.decode() in words], "nothing was provoked"
         assert not [word for word in WORDS if word.decode() in events + metrics]
     words, events, metrics = of_a_folder(folder / "paris")
-    assert "quasimodo" in words and "notre_dame" in words, "nothing was provoked"
+    assert len([name for name in NAMED if name in words]) >= 3, "nothing was provoked"
     assert not [name for name in NAMED if name in events + metrics]
 
 
@@ -118,16 +119,9 @@ def of_a_folder(folder: Path) -> tuple[str, str, str]:
     data.mkdir(parents=True)
     for person in ("quasimodo", "esmeralda"):
         (data / f"{person}_walk.bvh").write_text("HIERARCHY\nROOT Hips\n{ nonsense")
-    (folder / "SITE.toml").write_text(SITE)
+    (folder / "SITE.toml").write_text(SITE.replace("notre_dame", str(data)))
     file = SiteFile.read(folder / "SITE.toml")
-    file.create_ledger()
-    opened: list[Users] = []
-
-    def people() -> Users:
-        opened.append(file.users())
-        return opened[-1]
-
-    return observed(folder, people)
+    return observed(folder, file.users)
 
 
 def test_the_operational_log_and_the_metrics_are_the_same_whoever_the_people_are(tmp_path: Path) -> None:
