@@ -11,6 +11,7 @@ from rich.console import Console
 
 from client.chain import DamageError
 from client.ledger import Ledger
+from client.membership import first_agreement
 from client.site import SiteFile
 from client.statement import check, export, statement, withdrawal
 from common.errors import FedmotionError, InputError
@@ -24,6 +25,25 @@ ledger = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+
+@ledger.command()
+def create(
+    site: Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site's own file.")],
+) -> None:
+    """Make a new site's ledger, once; it keeps the lifetime budget that SITE.toml names.
+
+    A ledger that was lost is never made anew, which would forget what people were charged: restore it.
+    """
+    file = SiteFile.read(site)
+    if file.federation is not None and (used := first_agreement(file.federation.folder)) is not None:
+        raise InputError(
+            f"this site has agreed to plans ({used}), so it had a ledger: restore its newest backup to"
+            f" {file.ledger}"
+        )
+    file.create_ledger()
+    budget = f"epsilon {file.budget.epsilon:g} at delta {file.budget.delta:.3g}"
+    _teller()(f"made {file.ledger}: every {file.unit} of {file.name} may be charged {budget} in a lifetime")
 
 
 @ledger.command()

@@ -73,3 +73,8 @@ class Membership:
         except (OSError, ValueError, KeyError, TypeError):
             return False
         return attested(public_name(self.key), told, _AGREED, self.site, plan_digest)
+
+
+def first_agreement(folder: Path) -> Path | None:
+    """One of the agreements kept in a federation's folder; None where the site never agreed to a plan."""
+    return next(iter(sorted((folder / AGREED).glob("*.json"))), None)
