@@ -22,8 +22,11 @@ FORMAT = "fedmotion ledger export 2"
 _RULE = "sha256(domain | seq as 8 bytes, big-endian | hash before, 32 bytes, of entry 1 zeros | salt | body)"
 
 
-def statement(ledger: Ledger) -> dict[str, Any]:
-    """The whole account; every epsilon stands with its delta, an infinite one is null."""
+def statement(ledger: Ledger, *, spent: bool = True) -> dict[str, Any]:
+    """The whole account; every epsilon stands with its delta, an infinite one is null.
+
+    What each run has `spent` takes the accountant's time.
+    """
     accounts = ledger.accounts
     owner, budget, reserved = accounts.owner, ledger.budget, accounts.reserved()
     return {
@@ -44,25 +47,8 @@ def statement(ledger: Ledger) -> dict[str, Any]:
             math.inf if math.isinf(budget.epsilon) else max(0.0, budget.epsilon - reserved.epsilon),
             max(0.0, budget.delta - reserved.delta),
         ),
-        "runs": [_run(digest, account) for digest, account in accounts.plans.items()],
+        "runs": [_run(digest, account, spent) for digest, account in accounts.plans.items()],
         "withdrawals": [withdrawal(each) for each in accounts.withdrawals.values()],
-    }
-
-
-def public_facts(ledger: Ledger) -> dict[str, Any]:
-    """What the site's monitoring may know of its ledger: what follows from accepted plans and their queries.
-
-    Withdrawals are not among it, nor is what counts them: the number of entries and the head.
-    """
-    found = statement(ledger)
-    return {
-        **{key: found[key] for key in ("site", "unit", "accountant", "budget", "reserved", "left")},
-        "relation": found["neighbouring"],
-        "trust": " and ".join(found["trust"]) or "of no run yet",
-        "runs": [
-            {key: run[key] for key in ("run_id", "plan", "trust", "rounds_planned", "rounds_charged")}
-            for run in found["runs"]
-        ],
     }
 
 
@@ -71,9 +57,9 @@ def withdrawal(found: Withdrawal) -> dict[str, Any]:
     return {"mark": found.mark, "at": found.at, "affected": found.affected}
 
 
-def _run(digest: str, account: Account) -> dict[str, Any]:
+def _run(digest: str, account: Account, spent: bool) -> dict[str, Any]:
     plan, event = account.plan, account.spent()
-    spent = min(epsilon([event], account.delta), account.epsilon) if event.count else 0.0
+    cost = min(epsilon([event], account.delta), account.epsilon) if spent and event.count else 0.0
     return {
         "run_id": plan.run_id,
         "plan": digest,
@@ -84,10 +70,17 @@ def _run(digest: str, account: Account) -> dict[str, Any]:
         "rounds_planned": plan.rounds,
         "rounds_charged": account.rounds(),
         "charges": len(account.paid),
+        "latest": _latest(account),
         "reserved": _cost(account.epsilon, account.delta),
-        "spent": _cost(spent, account.delta),
+        **({"spent": _cost(cost, account.delta)} if spent else {}),
         "events": [vars(event)] if event.count else [],
     }
+
+
+def _latest(account: Account) -> dict[str, Any] | None:
+    """The newest round and the digest of the model it was answered with: for sites to compare."""
+    paid = account.latest
+    return {"round": paid.round, "state": paid.state or None} if paid is not None else None
 
 
 def _cost(epsilon: float, delta: float) -> dict[str, float | None]:
