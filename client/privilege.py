@@ -60,6 +60,7 @@ def prepare_folders(places: Places, users: Runners) -> None:
     """Make the folders that the processes need, each its owner's; what is there already is not touched."""
     _make(places.run, 0o755)
     _make(places.logs, 0o755)
+    _make(places.words, 0o700, users.gate)
     _make(places.flower, 0o700, users.messenger)
     group = None if users.messenger is None else users.messenger.gid
     _make(places.gate, 0o2750, users.gate, group)

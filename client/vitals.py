@@ -10,9 +10,12 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
+from client.crew import CONNECTED, SUPERNODE
+from client.federation import Places
+from client.remote import standing_of
+from common import supervised
 from common.card import Card
 from common.certificate import valid_until
 from common.errors import InputError
@@ -102,50 +105,56 @@ MEASURES: Final = (
 )
 
 
-def vitals(folder: Path, supervised: Status, gate: Mapping[str, Any] | None) -> Vitals:
-    """One look at the site with federation folder `folder`; `gate` is its word, None while it has none."""
+def vitals(places: Places) -> Vitals:
+    """One look at the site with these `places`: its supervisor's state, and its gate's word."""
+    return look(places, supervised.status(places.run), standing_of(places.socket))
+
+
+def look(places: Places, found: Status | None, gate: Mapping[str, Any] | None) -> Vitals:
+    """The same from what was found: `gate` is None while it does not answer."""
+    children = () if found is None else found.children
     values: dict[str, dict[tuple[str, ...], float]] = {
-        "fedmotion_site_process_up": {
-            (child.name,): float(child.state == "running") for child in supervised.children
+        "fedmotion_site_process_up": {(child.name,): float(child.state == "running") for child in children},
+        "fedmotion_site_process_restarts": {(child.name,): float(child.restarts) for child in children},
+        "fedmotion_site_expiry_timestamp_seconds": dict(_expiries(places)),
+        "fedmotion_site_disk_free_bytes": {
+            (): float(min(shutil.disk_usage(places.folder).free, ENOUGH_DISK))
         },
-        "fedmotion_site_process_restarts": {
-            (child.name,): float(child.restarts) for child in supervised.children
-        },
-        "fedmotion_site_plans_agreed": {(): float(len(list((folder / "agreed").glob("*.json"))))},
-        "fedmotion_site_expiry_timestamp_seconds": dict(_expiries(folder)),
-        "fedmotion_site_disk_free_bytes": {(): float(min(shutil.disk_usage(folder).free, ENOUGH_DISK))},
     }
-    if gate is not None:
+    if gate is not None and "plans" in gate:
         values |= _of_the_gate(gate)
-    down = tuple(child.name for child in supervised.children if child.state != "running")
-    waiting = [] if gate is not None else ["gate's answer"]
-    waiting += [f"{what[0]} has run out" for what, until in _expiries(folder) if until <= time.time()]
-    return Vitals(values=values, down=down, waiting=tuple(waiting))
+    down = tuple(child.name for child in children if child.state != "running")
+    waiting = [] if gate is not None and "plans" in gate else ["the gate's answer"]
+    waiting += [child.name for child in children if child.name == SUPERNODE and child.sign != CONNECTED]
+    waiting += [f"{what[0]} has run out" for what, until in _expiries(places) if until <= time.time()]
+    return Vitals(values=values, down=down or (() if children else ("supervisor",)), waiting=tuple(waiting))
 
 
 def _of_the_gate(gate: Mapping[str, Any]) -> dict[str, dict[tuple[str, ...], float]]:
-    """The gate's own word as values: `client.statement.public_facts` and what it answered."""
+    """The gate's own word (`client.standing`, and what it answered) as values."""
     last = gate["last_answer"]
     values: dict[str, dict[tuple[str, ...], float]] = {
         "fedmotion_site_answers": {(kind,): float(count) for kind, count in gate["answered"].items()},
         "fedmotion_site_refusals": {(code,): float(count) for code, count in gate["refused"].items()},
         "fedmotion_site_last_answer_timestamp_seconds": {} if last is None else {(): float(last)},
         "fedmotion_site_rounds_charged": {
-            (run["run_id"],): float(run["rounds_charged"]) for run in gate["runs"]
+            (run["run_id"],): float(run["rounds_charged"]) for run in gate["plans"]
         },
+        "fedmotion_site_plans_agreed": {(): float(len(gate["agreed"]))},
     }
+    trust = " or ".join(gate["trust"])
     for part in ("budget", "reserved", "left"):
         cost = gate[part]
-        terms = (f"{cost['delta']:.3g}", *(str(gate[term]) for term in _TERMS[1:]))
+        terms = (f"{cost['delta']:.3g}", gate["unit"], gate["neighbouring"], gate["accountant"], trust)
         epsilon = math.inf if cost["epsilon"] is None else float(cost["epsilon"])
         values[f"fedmotion_site_epsilon_{part}"] = {terms: epsilon}
     return values
 
 
-def _expiries(folder: Path) -> Iterator[tuple[tuple[str], float]]:
+def _expiries(places: Places) -> Iterator[tuple[tuple[str], float]]:
     """When what others know the site and its coordinator by runs out, seconds since 1970."""
     try:
-        card = Card.read(folder / "coordinator.json", "coordinator")
+        card = Card.read(places.coordinator, "coordinator")
     except InputError:
         return
     yield ("coordinator's card",), float(card.valid_until)

@@ -30,6 +30,7 @@ FORMAT: Final = "FEDMOTION_LOG"
 
 PROCESSES: Final = ("supervisor", "gate", "supernode", "superlink", "superexec", "front", "run")
 KINDS: Final = ("Plan", "Query", "Advertise", "Cohort", "Confirm", "Unmask")
+SITE: Final = "site.log"
 _MOST_BYTES: Final = 10 * 2**20
 _KEPT: Final = 5
 _FACT: Final = "fedmotion_event"
@@ -168,10 +169,25 @@ def events(to: Path | TextIO) -> logging.Handler:
     return handler
 
 
+def separate(folder: Path) -> Tally:
+    """From now on words go to `folder`/site.log and events alone to what was standard output.
+
+    Whatever libraries print, and a traceback of this process's own end, are words too.
+    """
+    said = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    spoken = words(folder / SITE)
+    descriptor = os.open(folder / SITE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+    tally = Tally()
+    attach(spoken, events(said), tally)
+    return tally
+
+
 def attach(*handlers: logging.Handler) -> None:
     """Let `handlers` hear all that this process says, and nobody else."""
     log = logging.getLogger("fedmotion")
     log.setLevel(logging.INFO)
     log.propagate = False
-    for handler in handlers:
-        log.addHandler(handler)
+    log.handlers = list(handlers)

@@ -8,16 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Message
 
+from client.federation import Places
+from client.membership import Membership
 from client.site import SiteFile
-from client.statement import public_facts
+from client.standing import standing
 from client.users import Users
-from client.vitals import MEASURES, vitals
+from client.vitals import MEASURES, look
 from common import logs
+from common.card import Card
 from common.methods import NAMES
 from common.monitoring import page
 from common.process import Process
+from common.signing import public_name
 from common.supervised import Status, Watched
 from tests.attacks.test_non_interference import (
     PEOPLE,
@@ -72,16 +77,27 @@ def observed(folder: Path, people: Callable[[], Users]) -> tuple[str, str, str]:
         with site(folder, gate) as grid:
             for kind, content in conversation(PLAN):
                 answer(grid, Message(content, 2, kind))
-        metrics = told(folder, {**public_facts(ledger), **tally.facts()})
+        metrics = told(folder, {**standing(*standing_site(folder)), **tally.facts()})
     events = [line.partition(" ")[2] for line in (folder / "gate.log").read_text().splitlines()]
     return (folder / "site.log").read_text(), "\n".join(events), metrics
+
+
+def standing_site(folder: Path) -> tuple[SiteFile, Membership]:
+    """Whom the gate of `folder` says it is: a member of a federation whose cards are always the same."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    card = Card(role="coordinator", name="c", key=public_name(key), issued=1, valid_until=2**40).sign(key)
+    card.write(folder / "coordinator.json")
+    (folder / "SITE.toml").write_text(SITE.replace("ledger.sqlite", "ledger"))
+    return SiteFile.read(folder / "SITE.toml"), Membership(
+        site="north", folder=folder, key=key, coordinator=card
+    )
 
 
 def told(folder: Path, gate: dict[str, object]) -> str:
     """The page of metrics, without the measures that are clocks."""
     child = Watched(name="gate", state="running", since=0.0)
     supervised = Status(process=Process.own(), since=0.0, state="running", code=0, children=(child,))
-    text = page(MEASURES, vitals(folder, supervised, gate)).decode()
+    text = page(MEASURES, look(Places(folder=folder), supervised, gate)).decode()
     clocks = [measure.name for measure in MEASURES if measure.clock]
     return "\n".join(line for line in text.splitlines() if not any(name in line for name in clocks))
 
