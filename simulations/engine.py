@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -23,13 +22,13 @@ import server.app
 from client.datasets import DataSet
 from client.site import SiteFile
 from common.errors import FedmotionError, InputError
+from common.process import die_with_parent
 from server.bundle import write_application
 from simulations.grid import run_in_process
 
 LOG = client.app.LOG
 _START_SECONDS = 60.0
 _POLL_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
 
 
 def run_inprocess(folder: Path, data: DataSet) -> None:
@@ -109,19 +108,13 @@ def _superlink(home: Path, port: int, environment: Mapping[str, str]) -> Iterato
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         try:
             _await_port(port, process, home)
             yield process
         finally:
             _stop(process)
-
-
-def _die_with_parent() -> None:
-    """On Linux, end the SuperLink when this process is killed, so that no orphan goes on with the run."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
