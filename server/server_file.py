@@ -28,6 +28,7 @@ class FrontTable(_Table):
     kind: Literal["builtin", "external"] = "builtin"
     host: str = Field(default="0.0.0.0", min_length=1)
     port: int = Field(default=9443, ge=1, le=65_535)
+    names: tuple[str, ...] = Field(default=(), strict=False)
     certificate: Path | None = Field(default=None, strict=False)
     key: Path | None = Field(default=None, strict=False)
 

@@ -27,6 +27,10 @@ _PATIENCE: Final = 120.0
 _ENDED: Final = "finished"
 
 
+class FlowerError(FedmotionError):
+    """One of Flower's own commands failed: perhaps its SuperLink is just being restarted."""
+
+
 @dataclass(frozen=True)
 class Flower:
     """The SuperLink on loopback port `port` whose state lies in the server's `folder`."""
@@ -128,7 +132,7 @@ class Flower:
         """Stop an attempt; nothing happens where it has ended."""
         try:
             self.ask("stop", attempt, _CONNECTION)
-        except FedmotionError:
+        except FlowerError:
             if self.has_ended(attempt) is None:
                 raise
 
@@ -145,7 +149,7 @@ class Flower:
         return {str(node["node-id"]): str(node["status"]) for node in listed}
 
     def ask(self, *arguments: str) -> dict[str, Any]:
-        """What one of Flower's own commands answers; FedmotionError with its words where it fails."""
+        """What one of Flower's own commands answers; FlowerError with its words where it fails."""
         done = subprocess.run(
             [_tool("flwr"), *arguments, "--format", "json"],
             env=self.environment(),
@@ -163,7 +167,7 @@ class Flower:
             told = {}
         if done.returncode != 0 or not told or told.get("success") is False:
             words = str(told.get("error-message") or done.stderr.strip() or done.stdout.strip())
-            raise FedmotionError(f"Flower's {' '.join(arguments[:2])} failed: {' '.join(words.split())[-300:]}")
+            raise FlowerError(f"Flower's {' '.join(arguments[:2])} failed: {' '.join(words.split())[-300:]}")
         return dict(told)
 
 
