@@ -213,9 +213,9 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; what a plan of an older version lacks is as by default."""
         fields = json.loads(text)
-        roster = tuple(Member(**member) for member in fields["roster"])
+        roster = tuple(Member(**member) for member in fields.get("roster", ()))
         return cls(**{**fields, "labels": tuple(fields["labels"]), "roster": roster})
 
 
