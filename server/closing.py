@@ -24,15 +24,15 @@ ENGINE: Final = "deployment"
 
 
 def close(folder: Path) -> dict[str, Any]:
-    """Write `run.json`, and what shows it where a round was done; what was spent is never said too low.
+    """Write `run.json`, and what shows it where a round was done.
 
-    Until the last round, the round that was being asked for counts as spent.
+    The whole plan counts as spent once a site has accepted it: it reserved that much, and refunds nothing.
     """
     public = public_name(load_key(folder / KEY))
     checkpoint, asked = Checkpoint.load(folder, public), read_json(folder / ASKED)
     plan, outcome = checkpoint.plan, read_json(folder / OUTCOME)
     accepted = set(outcome["accepted"])
-    events = [plan.spent(min(plan.rounds, checkpoint.state.round + 1))]
+    events = [plan.reserved()]
     members = [member for member in plan.roster if member.site in accepted]
     people = sum(member.population for member in plan.roster)
     note = small_group(plan, len(plan.roster), people)

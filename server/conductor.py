@@ -19,7 +19,9 @@ from common.plan import Plan
 from common.run_plan import RUN_PLAN, read_run_plan
 from common.storage import exclusive, held, read_json, write_json
 from server.closing import close
+from server.pace import Pace
 from server.preflight import node_keys
+from server.progress import last_row
 from server.proposal import LEASH
 from server.rounds import LOCK, OUTCOME
 from server.server_file import ServerFile
@@ -41,12 +43,14 @@ _log = logging.getLogger("fedmotion.server")
 
 @dataclass(frozen=True, kw_only=True)
 class Conducting:
-    """What the conductor says of itself: the run, Flower's number of the latest attempt, and how many."""
+    """What the conductor says of itself: the run, Flower's number of the latest attempt, how many there
+    were, and the seconds of a round as measured."""
 
     run_id: str
     state: str
     attempt: str = ""
     attempts: int = 0
+    pace: float | None = None
     words: str = ""
 
     @classmethod
@@ -130,7 +134,11 @@ class Conductor:
                 if self._has_ended(attempt):
                     return
             time.sleep(_POLL)
+        pace = Pace()
         while held(self._folder / LOCK):
+            done = int(last_row(self._folder, self._plan)["round"])
+            if (measured := pace.after(done, time.monotonic())) != self._now.pace:
+                self._say("running", pace=measured)
             time.sleep(_POLL)
         if self._outcome() is None:
             self._end(attempt)

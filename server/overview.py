@@ -16,7 +16,7 @@ from common.supervision import status
 from server.conductor import NODES, Conducting
 from server.progress import last_row, readable
 from server.server_file import ServerFile
-from server.steering import PAUSE
+from server.status import PAUSE, STATUS
 from server.superlink import Flower, FlowerError
 
 
@@ -27,7 +27,7 @@ def overview(config: ServerFile, folder: Path) -> dict[str, Any]:
     plan = read_run_plan(folder / RUN_PLAN)
     told = None if conducting is None or conducting.run_id != plan.run_id else conducting
     running = found is not None and found.running
-    sites = _sites(config, plan, running)
+    rounds = read_json(folder / STATUS) if (folder / STATUS).exists() else {}
     return {
         "server": "stopped" if found is None else _state(found),
         "processes": [vars(child) for child in found.children] if found is not None else [],
@@ -35,12 +35,12 @@ def overview(config: ServerFile, folder: Path) -> dict[str, Any]:
             "id": plan.run_id,
             "plan": plan.digest(),
             "folder": str(folder),
-            "state": _run_state(folder, told, running),
+            "state": _run_state(folder, told, rounds, running),
             "attempts": 0 if told is None else told.attempts,
             "words": "" if told is None else told.words,
-            **_progress(folder, plan),
+            **_progress(folder, plan, told, rounds),
         },
-        "sites": sites,
+        "sites": _sites(config, plan, rounds, running),
         "privacy": _privacy(folder, plan),
     }
 
@@ -50,19 +50,32 @@ def _state(found: Status) -> str:
     return "finished" if found.state == "failed" and found.code == 0 else found.state
 
 
-def _run_state(folder: Path, conducting: Conducting | None, running: bool) -> str:
+def _run_state(folder: Path, conducting: Conducting | None, rounds: Mapping[str, Any], running: bool) -> str:
+    """While the ServerApp runs, what it says of itself."""
     if conducting is not None and conducting.state in ("finished", "stopped"):
         return conducting.state
     if (folder / PAUSE).exists():
-        return "paused"
+        return "paused" if not running or rounds.get("state") == "paused" else "pausing after this round"
     if not running:
-        return "waiting for server start"
-    return "starting" if conducting is None else conducting.state
+        return "waiting for fedmotion server start"
+    if conducting is None or conducting.state != "running":
+        return "starting" if conducting is None else conducting.state
+    return str(rounds.get("state", "starting"))
 
 
-def _progress(folder: Path, plan: Plan) -> dict[str, Any]:
-    row = last_row(folder, plan)
-    return {"round": int(row["round"]), "rounds": plan.rounds, "answered": row["sites"] or 0}
+def _progress(
+    folder: Path, plan: Plan, conducting: Conducting | None, rounds: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`deadline`: of the round that is under way; times in seconds since 1970."""
+    done = int(last_row(folder, plan)["round"])
+    pace = None if conducting is None else conducting.pace
+    return {
+        "round": done,
+        "rounds": plan.rounds,
+        "deadline": rounds.get("deadline"),
+        "last_round": rounds.get("last_round"),
+        "seconds_left": None if pace is None else pace * (plan.rounds - done),
+    }
 
 
 def _privacy(folder: Path, plan: Plan) -> dict[str, Any]:
@@ -80,7 +93,7 @@ def _privacy(folder: Path, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _sites(config: ServerFile, plan: Plan, running: bool) -> list[dict[str, Any]]:
+def _sites(config: ServerFile, plan: Plan, told: Mapping[str, Any], running: bool) -> list[dict[str, Any]]:
     """Each site of the roster, and whether Flower hears from its SuperNode; None where nobody can say."""
     flower = Flower(config.folder, config.ports.superlink)
     nodes: Mapping[str, Any] = {}
@@ -103,6 +116,11 @@ def _sites(config: ServerFile, plan: Plan, running: bool) -> list[dict[str, Any]
     ]
 
 
+def _left(run: Mapping[str, Any]) -> str:
+    seconds = run["seconds_left"]
+    return "" if not seconds else f", about {seconds / 60:.0f} min left"
+
+
 def lines(told: Mapping[str, Any]) -> Iterator[str]:
     """`overview` for people."""
     run, privacy = told["run"], told["privacy"]
@@ -112,10 +130,12 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         again = f", restarted {child['restarts']} times" if child["restarts"] else ""
         yield f"  {child['name']}: {child['state']}{number}{again}"
     words = f": {run['words']}" if run["words"] else ""
-    yield f"run {run['id']}: {run['state']}{words}, round {run['round']} of {run['rounds']}"
+    yield f"run {run['id']}: {run['state']}{words}, round {run['round']} of {run['rounds']}{_left(run)}"
     for site in told["sites"]:
-        said = {True: "connected", False: "not connected", None: "unknown while the server is down"}
-        yield f"  {site['name']}: {said[site['connected']]}"
+        said = {True: "connected", False: "not connected", None: "not asked: the server is down"}
+        words = [said[site["connected"]]]
+        words += [word for word in ("enrolled", "answered") if site[word]]
+        yield f"  {site['name']}: {', '.join(words)}"
     yield (
         f"epsilon {readable(privacy['epsilon_spent'])} spent, {readable(privacy['epsilon_left'])} left; delta"
         f" {privacy['delta']:.3g}, unit {privacy['unit']}, {privacy['neighbouring']}, {privacy['accountant']},"

@@ -86,7 +86,13 @@ def propose(config: ServerFile) -> Proposal:
 
 def settings(config: ServerFile, plan: Plan) -> Settings:
     """How the coordinator goes about `plan`: waits for enough sites, and so long for a round."""
-    return Settings(sites=plan.min_sites, patience=config.run.deadline, test_seed=None, leash=LEASH)
+    return Settings(
+        sites=plan.min_sites,
+        patience=GATHER_SECONDS,
+        test_seed=None,
+        leash=LEASH,
+        deadline=config.run.deadline,
+    )
 
 
 def _start(run: RunTable, found: Pretrained) -> tuple[Assets, dict[str, Any]]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from common.storage import write_atomically
-
-PAUSE: Final = "pause"
+from server.status import PAUSE
 
 
 def pause(folder: Path) -> bool:

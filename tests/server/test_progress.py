@@ -9,14 +9,9 @@ import pytest
 from rich.console import Console
 
 from common.accounting import epsilon
-<<<<<<< HEAD:tests/server/test_progress.py
-from server.progress import Progress, readable
-from server.rounds import METRICS, append_row, metrics_row
-=======
 from server.journal import append_row, metrics_row
+from server.progress import Progress, readable
 from server.rounds import METRICS
-from simulations.progress import Progress, readable
->>>>>>> aa89f7e7652c0fc161fc424aef7e36d3d9738dfd:tests/simulations/test_progress.py
 from tests.small_site import make_plan
 
 PLAN = make_plan(rounds=10)
