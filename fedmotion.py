@@ -53,6 +53,15 @@ COMMANDS: Commands = {
             "agree": ("client.agreement", "agree", "At the site: say yes to one run plan, by its hash."),
         },
     ),
+    "client": (
+        "Run a site: its gate, and the messenger that connects it to the coordinator.",
+        {
+            "start": ("client.operation", "start", "Start both and keep them running."),
+            "status": ("client.operation", "status", "What runs, since when, and what may still be spent."),
+            "stop": ("client.operation", "stop", "End the site; a release under way is finished first."),
+            "logs": ("client.operation", "logs", "The last lines of the site's logs."),
+        },
+    ),
     "ledger": ("client.cli", "ledger", "Show, verify or export a site's ledger."),
     "withdraw": ("client.cli", "withdraw", "Leave a person out of a site's later rounds."),
 }

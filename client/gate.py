@@ -80,6 +80,12 @@ class LocalGate:
         self._opened: dict[str, _Open] = {}
         self._one_at_a_time = threading.Lock()
 
+    def read_people(self) -> None:
+        """Read the site's people before any message comes; InputError where there are none."""
+        self._users = self._people()
+        if len(self._users) == 0:
+            raise InputError("the site's data hold nobody of its share: check [data] and [share]")
+
     def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
         """Check `plan` against policy and budget and reserve it; data are not read."""
         if digest_arrays(arrays) != plan.arrays_digest:
@@ -87,6 +93,8 @@ class LocalGate:
         self._policy.admit(plan, self._declared_population)
         opened = _open(plan, arrays, self._speed)
         with self._one_at_a_time:
+            if self._users is not None:
+                _require_modality(self._users, opened)
             self._ledger.reserve(plan, save(dict(arrays)))
             self._opened = {plan.digest(): opened}
         return Acceptance(
@@ -220,13 +228,17 @@ class LocalGate:
     def _loaded(self, opened: _Open) -> Users:
         if self._users is None:
             self._users = self._people()
-        if self._users.modality != opened.assets.codec.modality:
-            raise Refusal(
-                RefusalCode.POLICY, f"the plan's motions are not this site's: {opened.assets.codec.modality}"
-            )
+        _require_modality(self._users, opened)
         self._users.exclude(self._withdrawn)
         self._users.encode(opened.assets.codec, opened.plan.digest(), opened.assets.text)
         return self._users
+
+
+def _require_modality(users: Users, opened: _Open) -> None:
+    """Refusal(POLICY) unless the plan's motions are of the kind that the site has, a public fact."""
+    modality = opened.assets.codec.modality
+    if users.modality != modality:
+        raise Refusal(RefusalCode.POLICY, f"the plan's motions are not this site's: {modality}")
 
 
 def _open(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> _Open:

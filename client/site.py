@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.datasets import DataOptions, DataSet, check_unit, open_data_set
 from client.door import Door
+from client.federation import FederationTable
 from client.gate import LocalGate
 from client.ledger import Budget, Ledger
 from client.membership import Membership
@@ -82,12 +83,6 @@ class PolicyTable(_Table):
     min_sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
 
 
-class FederationTable(_Table):
-    """Where the site keeps its identity, its coordinator's card and the plans agreed to, see `Membership`."""
-
-    folder: Path = Path("federation")
-
-
 class SiteFile(_Table):
     """SITE.toml, explained key by key in docs/site.md.
 
@@ -151,6 +146,19 @@ class SiteFile(_Table):
         if self.federation is not None:
             membership = Membership.open(self.name, self.federation.folder)
         return Door(self.open_gate(data), membership)
+
+    def open_resident(self) -> Door:
+        """The site as a service has it: its people are read now, so that nothing is found amiss later."""
+        if self.federation is None:
+            raise InputError("no [federation] in the site's file: it says where the site's keys are")
+        membership = Membership.open(self.name, self.federation.folder)
+        gate = self.open_gate()
+        try:
+            gate.read_people()
+        except BaseException:
+            gate.close()
+            raise
+        return Door(gate, membership)
 
     def open_gate(self, data: DataSet | None = None) -> LocalGate:
         """The site's gate; its people are read after the first charge.

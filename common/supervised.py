@@ -27,7 +27,7 @@ class Watched:
     """One child: `starting`, `running`, `waiting` (to be started), `stopped` or `failed` since `since`.
 
     `since` is in seconds since 1970; `exit` the last exit code (negative: a signal), `words` the log's
-    last line at that time.
+    last line at that time; `sign` is what its output says of it, since `sign_since`.
     """
 
     name: str
@@ -37,6 +37,8 @@ class Watched:
     restarts: int = 0
     exit: int | None = None
     words: str = ""
+    sign: str = ""
+    sign_since: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

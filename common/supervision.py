@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from common.process import OsUser, Process, die_with_parent, ended
+from common.process import OsUser, Process, die_with_parent, ended, forgo_privileges
 from common.rotating import RotatingFile, last_lines
 from common.storage import exclusive
 from common.supervised import LOCK, STATE, Status, Watched, require_stopped, write_status
@@ -33,11 +33,13 @@ class Child:
 
     It starts once all in `after` are `ready`. An exit code in `final` is about settings: no restart helps,
     all end and the supervisor ends with that code. SIGTERM asks it to end, SIGKILL follows after `patience`
-    seconds; `orphaned` is what it gets when the supervisor is killed.
+    seconds; `orphaned` is what it gets when the supervisor is killed. `prepare` is called and `arguments` are
+    asked for before each start; `signs` are texts of its output and what each says of it.
     """
 
     name: str
     command: tuple[str, ...]
+    arguments: Callable[[], tuple[str, ...]] = tuple
     environment: Mapping[str, str]
     folder: Path
     log: Path
@@ -45,6 +47,8 @@ class Child:
     ready: Callable[[], bool] = lambda: True
     after: tuple[str, ...] = ()
     final: tuple[int, ...] = ()
+    prepare: Callable[[], None] = lambda: None
+    signs: Mapping[str, str] = field(default_factory=dict)
     patience: float = 20.0
     orphaned: int = signal.SIGKILL
 
@@ -69,7 +73,18 @@ class _Worker:
     process: subprocess.Popen[bytes] | None = None
     due: float = 0.0
     up: float = 0.0
-    pipe: int = field(default=-1)
+    pipe: int = -1
+    heard: bytes = b""
+
+    def hear(self, content: bytes) -> None:
+        """Keep what it wrote, and the last of its signs."""
+        self.log.write(content)
+        self.heard = (self.heard + content)[-4096 - len(content) :]
+        found = max(self.child.signs, key=lambda text: self.heard.rfind(text.encode()), default=None)
+        if found is not None and found.encode() in self.heard:
+            sign = self.child.signs[found]
+            if sign != self.watched.sign:
+                self.watched = replace(self.watched, sign=sign, sign_since=time.time())
 
 
 class Supervisor:
@@ -128,28 +143,33 @@ class Supervisor:
     def _start(self, worker: _Worker) -> None:
         child, supervisor = worker.child, os.getpid()
 
-        def prepare() -> None:
+        def become() -> None:
             if child.user is not None:
                 child.user.become()
+            forgo_privileges()
             die_with_parent(child.orphaned)
             if os.getppid() != supervisor:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+        child.prepare()
         process = subprocess.Popen(
-            child.command,
+            (*child.command, *child.arguments()),
             env=dict(child.environment),
             cwd=child.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=prepare,
+            preexec_fn=become,
         )
         assert process.stdout is not None
         worker.process, worker.up, worker.pipe = process, time.monotonic(), process.stdout.fileno()
         os.set_blocking(worker.pipe, False)
         self._pipes.register(worker.pipe, selectors.EVENT_READ, worker)
-        worker.watched = replace(worker.watched, state="starting", pid=process.pid, since=time.time())
+        worker.watched = replace(
+            worker.watched, state="starting", sign="", pid=process.pid, since=time.time()
+        )
+        worker.heard = b""
 
     def _reap(self, worker: _Worker) -> None:
         """Take note of a child that has ended: wait and start it again, or give all up."""
@@ -196,7 +216,7 @@ class Supervisor:
             if not content:
                 self._close(worker)
                 return
-            worker.log.write(content)
+            worker.hear(content)
 
     def _close(self, worker: _Worker) -> None:
         self._pipes.unregister(worker.pipe)

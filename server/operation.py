@@ -94,25 +94,26 @@ def start(
     Started again, a run goes on from its checkpoint. Ctrl-C or SIGTERM ends all processes; nothing
     but the round under way is done again.
     """
-    from common import supervision
+    from common import supervised
+    from common.supervision import Supervisor
     from server.crew import crew, prepare
     from server.proposal import planned
     from server.server_file import ServerFile
 
     file = ServerFile.read(config)
     place = file.folder / "run"
-    supervision.require_stopped(place)
+    supervised.require_stopped(place)
     folder = planned(file, run)
     plan = prepare(file, folder)
     if detach:
         again = [sys.executable, "-P", "-m", "fedmotion", "server", "start", str(config.resolve())]
-        found = supervision.detach([*again, "--run", plan.run_id], place, file.folder / "logs" / "server.log")
+        found = supervised.detach([*again, "--run", plan.run_id], place, file.folder / "logs" / "server.log")
         if found.state == "failed" and found.code:
             raise EndedError(found)
         return _tell(file, folder, as_json)
-    supervisor = supervision.Supervisor(crew(file, config.resolve(), folder), place)
+    supervisor = Supervisor(crew(file, config.resolve(), folder), place)
     _watch(supervisor, folder, plan, Console(quiet=as_json, highlight=False))
-    ended = supervision.status(place)
+    ended = supervised.status(place)
     assert ended is not None
     if ended.code:
         raise EndedError(ended)
@@ -139,13 +140,13 @@ def _watch(supervisor: Any, folder: Path, plan: Plan, console: Console) -> None:
 @server.command()
 def status(config: ConfigToml, run: Run = None, as_json: AsJson = False) -> None:
     """Processes, rounds, sites and the budget; exit code 1 where the server does not run."""
-    from common import supervision
+    from common import supervised
     from server.proposal import planned
     from server.server_file import ServerFile
 
     file = ServerFile.read(config)
     _tell(file, planned(file, run), as_json)
-    found = supervision.status(file.folder / "run")
+    found = supervised.status(file.folder / "run")
     if found is None or not found.running:
         raise typer.Exit(1)
 
@@ -190,11 +191,11 @@ def resume(config: ConfigToml, run: Run = None) -> None:
 @server.command()
 def stop(config: ConfigToml) -> None:
     """End all processes of the server; exit code 1 where it did not run. The run can go on later."""
-    from common import supervision
+    from common import supervised
     from server.server_file import ServerFile
 
     file = ServerFile.read(config)
-    if not supervision.stop(file.folder / "run"):
+    if not supervised.stop(file.folder / "run"):
         print("the server does not run")
         raise typer.Exit(1)
     print(f"stopped; go on with: fedmotion server start {config}")

@@ -12,7 +12,7 @@ from common.plan import Plan
 from common.run_plan import RUN_PLAN, read_run_plan
 from common.storage import read_json
 from common.supervised import Status
-from common.supervision import status
+from common.supervised import status
 from server.conductor import NODES, Conducting
 from server.progress import last_row, readable
 from server.server_file import ServerFile
@@ -133,11 +133,10 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"run {run['id']}: {run['state']}{words}, round {run['round']} of {run['rounds']}{_left(run)}"
     for site in told["sites"]:
         said = {True: "connected", False: "not connected", None: "not asked: the server is down"}
-        words = [said[site["connected"]]]
-        words += [word for word in ("enrolled", "answered") if site[word]]
-        yield f"  {site['name']}: {', '.join(words)}"
+        facts = [said[site["connected"]], *(word for word in ("enrolled", "answered") if site[word])]
+        yield f"  {site['name']}: {', '.join(facts)}"
     yield (
         f"epsilon {readable(privacy['epsilon_spent'])} spent, {readable(privacy['epsilon_left'])} left; delta"
-        f" {privacy['delta']:.3g}, unit {privacy['unit']}, {privacy['neighbouring']}, {privacy['accountant']},"
-        f" trust {privacy['trust']}, at most {privacy['sites_per_person']} sites a person"
+        f" {privacy['delta']:.3g}, unit {privacy['unit']}, {privacy['neighbouring']}, {privacy['accountant']}"
+        f", trust {privacy['trust']}, at most {privacy['sites_per_person']} sites a person"
     )
