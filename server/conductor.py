@@ -69,7 +69,7 @@ class Conductor:
         self._config = config
         self._folder = folder
         self._plan = plan
-        self._flower = Flower(config.folder, config.ports.superlink)
+        self._flower = Flower(config.folder)
         self._now = Conducting(run_id=plan.run_id, state="starting")
 
     def run(self) -> None:

@@ -15,7 +15,7 @@ from server.generate import RUN
 from server.loopback import prepare_loopback
 from server.preflight import require_ready
 from server.server_file import ServerFile
-from server.superlink import Flower, listens
+from server.superlink import Flower, free_port, listens
 
 
 def prepare(config: ServerFile, folder: Path) -> Plan:
@@ -25,18 +25,20 @@ def prepare(config: ServerFile, folder: Path) -> Plan:
         raise InputError(
             f"all {plan.rounds} rounds of run {plan.run_id} are done: see {folder}, or plan a new run"
         )
-    flower = Flower(config.folder, config.ports.superlink)
+    flower = Flower(config.folder)
     with writing(config.folder):
-        flower.prepare()
+        for part in (flower.run, config.folder / "logs"):
+            part.mkdir(parents=True, exist_ok=True)
         prepare_loopback(flower.run)
     return plan
 
 
 def crew(config: ServerFile, file: Path, folder: Path) -> tuple[Child, ...]:
     """All processes for the run in `folder` of the server that `file` describes; the last one ends them."""
-    flower = Flower(config.folder, config.ports.superlink)
-    front = () if config.front.kind == "external" else (_front(config, flower),)
-    others = (*flower.children(), *front)
+    flower, port = Flower(config.folder), config.ports.superlink or free_port()
+    flower.prepare(port)
+    front = () if config.front.kind == "external" else (_front(config, flower, port),)
+    others = (*flower.children(port), *front)
     conductor = flower.child(
         "conductor",
         (sys.executable, "-P", "-m", "server.conductor", str(file), str(folder)),
@@ -46,9 +48,9 @@ def crew(config: ServerFile, file: Path, folder: Path) -> tuple[Child, ...]:
     return (*others, conductor)
 
 
-def _front(config: ServerFile, flower: Flower) -> Child:
+def _front(config: ServerFile, flower: Flower, port: int) -> Child:
     front = config.front
-    arguments = (front.host, front.port, config.certificate, config.key, flower.port, flower.authority)
+    arguments = (front.host, front.port, config.certificate, config.key, port, flower.authority)
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(front.host, front.host)
     return flower.child(
         "front",

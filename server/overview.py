@@ -11,8 +11,7 @@ from common.event import NEIGHBOURING
 from common.plan import Plan
 from common.run_plan import RUN_PLAN, read_run_plan
 from common.storage import read_json
-from common.supervised import Status
-from common.supervised import status
+from common.supervised import Status, status
 from server.conductor import NODES, Conducting
 from server.progress import last_row, readable
 from server.server_file import ServerFile
@@ -95,7 +94,7 @@ def _privacy(folder: Path, plan: Plan) -> dict[str, Any]:
 
 def _sites(config: ServerFile, plan: Plan, told: Mapping[str, Any], running: bool) -> list[dict[str, Any]]:
     """Each site of the roster, and whether Flower hears from its SuperNode; None where nobody can say."""
-    flower = Flower(config.folder, config.ports.superlink)
+    flower = Flower(config.folder)
     nodes: Mapping[str, Any] = {}
     online: dict[str, str] | None = None
     if (flower.run / NODES).exists():

@@ -46,7 +46,8 @@ def require_ready(config: ServerFile, folder: Path) -> Plan:
     if config.front.kind == "builtin":
         require_certificate(config)
         require_free(config.front.host, config.front.port, "front.port")
-    require_free("127.0.0.1", config.ports.superlink, "ports.superlink")
+    if config.ports.superlink is not None:
+        require_free("127.0.0.1", config.ports.superlink, "ports.superlink")
     return plan
 
 

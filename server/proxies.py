@@ -115,7 +115,9 @@ def proxy_configuration(config: ServerFile, kind: str) -> str:
     """The file for `kind`, with the server's own address, certificate and SuperLink."""
     if kind not in _KINDS:
         raise InputError(f"--kind is {kind}: {way_out(kind, _KINDS)}")
-    front, flower = config.front, Flower(config.folder, config.ports.superlink)
+    front, flower = config.front, Flower(config.folder)
+    if config.ports.superlink is None:
+        raise InputError("a proxy must know where the SuperLink is: set ports.superlink in the server's file")
     host = f"[{front.host}]" if ":" in front.host else front.host
     return _KINDS[kind].format(
         listen=f"{host}:{front.port}",
@@ -124,7 +126,7 @@ def proxy_configuration(config: ServerFile, kind: str) -> str:
         host=config.host,
         certificate=_quoted(config.certificate),
         key=_quoted(config.key),
-        superlink=flower.port,
+        superlink=config.ports.superlink,
         authority=_quoted(flower.authority),
         target=_TARGET,
         body=MOST_BODY // 2**20,

@@ -33,10 +33,9 @@ class FlowerError(FedmotionError):
 
 @dataclass(frozen=True)
 class Flower:
-    """The SuperLink on loopback port `port` whose state lies in the server's `folder`."""
+    """The SuperLink on loopback whose state lies in the server's `folder`."""
 
     folder: Path
-    port: int
 
     @property
     def run(self) -> Path:
@@ -56,13 +55,13 @@ class Flower:
         """The certificate that the SuperLink is checked against."""
         return self.run / AUTHORITY
 
-    def prepare(self) -> None:
-        """Folders, and Flower's file about where its SuperLink is."""
+    def prepare(self, port: int) -> None:
+        """Folders, and Flower's file that says where its SuperLink is: `port`."""
         for folder in (self.home, self.neutral, self.folder / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
         (self.home / "config.toml").write_text(
             f'[superlink]\ndefault = "{_CONNECTION}"\n[superlink.{_CONNECTION}]\n'
-            f'address = "127.0.0.1:{self.port}"\nroot-certificates = {json.dumps(str(self.authority))}\n'
+            f'address = "127.0.0.1:{port}"\nroot-certificates = {json.dumps(str(self.authority))}\n'
         )
 
     def environment(self) -> dict[str, str]:
@@ -90,13 +89,13 @@ class Flower:
             **settings,
         )
 
-    def children(self) -> tuple[Child, Child]:
-        """SuperLink and SuperExec. With `process` and a secret, nobody else can claim the ServerApp's task;
+    def children(self, port: int) -> tuple[Child, Child]:
+        """SuperLink on `port`, and SuperExec. With `process` and a secret, nobody else can claim the ServerApp's task;
         with a database on disk a run outlives its SuperLink."""
         secret = str(self.folder / "keys" / "superexec.secret")
         superlink = (
             _tool("flower-superlink"),
-            *("--host", "127.0.0.1", "--port", str(self.port), "--database", str(self.run / DATABASE)),
+            *("--host", "127.0.0.1", "--port", str(port), "--database", str(self.run / DATABASE)),
             *("--ssl-ca-certfile", str(self.authority), "--ssl-certfile", str(self.run / CERTIFICATE)),
             *("--ssl-keyfile", str(self.run / KEY), "--enable-supernode-auth"),
             *("--isolation", "process", "--superexec-auth-secret-file", secret),
@@ -104,11 +103,11 @@ class Flower:
         )
         superexec = (
             _tool("flower-superexec"),
-            *("--runtime-api-address", f"127.0.0.1:{self.port}", "--root-certificates", str(self.authority)),
+            *("--runtime-api-address", f"127.0.0.1:{port}", "--root-certificates", str(self.authority)),
             *("--superexec-auth-secret-file", secret),
         )
         return (
-            self.child("superlink", superlink, ready=lambda: listens("127.0.0.1", self.port)),
+            self.child("superlink", superlink, ready=lambda: listens("127.0.0.1", port)),
             self.child("superexec", superexec, after=("superlink",)),
         )
 
@@ -169,6 +168,13 @@ class Flower:
             words = str(told.get("error-message") or done.stderr.strip() or done.stdout.strip())
             raise FlowerError(f"Flower's {' '.join(arguments[:2])} failed: {' '.join(words.split())[-300:]}")
         return dict(told)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def listens(host: str, port: int) -> bool:
