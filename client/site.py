@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.datasets import DataOptions, DataSet, check_unit, open_data_set
@@ -21,6 +22,7 @@ from client.users import Share, Users, load_users
 from common.errors import InputError
 from common.event import MOST_SITES_PER_PERSON, MOST_STEPS, Trust, Unit
 from common.noise import Source
+from common.roster import MOST_MEMBERS
 from common.validation import one_line
 
 
@@ -81,6 +83,8 @@ class PolicyTable(_Table):
     min_cohort: float = Field(default=0.0, ge=0, le=1e9)
     max_motions: int | None = Field(default=None, ge=1)
     min_sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
+    min_survivors: int = Field(default=1, ge=1, le=MOST_MEMBERS)
+    min_colluders: int = Field(default=1, ge=1, le=MOST_MEMBERS)
 
 
 class SiteFile(_Table):
@@ -145,14 +149,14 @@ class SiteFile(_Table):
         membership = None
         if self.federation is not None:
             membership = Membership.open(self.name, self.federation.folder)
-        return Door(self.open_gate(data), membership)
+        return Door(self.open_gate(data, None if membership is None else membership.key), membership)
 
     def open_resident(self) -> Door:
         """The site as a service has it: its people are read now, so that nothing is found amiss later."""
         if self.federation is None:
             raise InputError("no [federation] in the site's file: it says where the site's keys are")
         membership = Membership.open(self.name, self.federation.folder)
-        gate = self.open_gate()
+        gate = self.open_gate(identity=membership.key)
         try:
             gate.read_people()
         except BaseException:
@@ -160,8 +164,8 @@ class SiteFile(_Table):
             raise
         return Door(gate, membership)
 
-    def open_gate(self, data: DataSet | None = None) -> LocalGate:
-        """The site's gate; its people are read after the first charge.
+    def open_gate(self, data: DataSet | None = None, identity: Ed25519PrivateKey | None = None) -> LocalGate:
+        """The site's gate; its people are read after the first charge. `identity` is the site's in rosters.
 
         Raises InputError where the ledger was made with another budget than the file now has.
         """
@@ -180,6 +184,7 @@ class SiteFile(_Table):
             people=lambda: self.users(data),
             source=Source(self.test_seed),
             speed=speed,
+            identity=identity,
         )
 
 
