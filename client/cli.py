@@ -1,4 +1,4 @@
-"""The commands `ledger init | show | verify | export` and `withdraw`: for whoever holds the data, at the site."""
+"""The commands `ledger init | show | verify | export` and `withdraw`: for whoever holds the data."""
 
 from __future__ import annotations
 
@@ -25,25 +25,6 @@ ledger = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-
-
-@ledger.command()
-def create(
-    site: Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site's own file.")],
-) -> None:
-    """Make a new site's ledger, once; it keeps the lifetime budget that SITE.toml names.
-
-    A ledger that was lost is never made anew, which would forget what people were charged: restore it.
-    """
-    file = SiteFile.read(site)
-    if file.federation is not None and (used := first_agreement(file.federation.folder)) is not None:
-        raise InputError(
-            f"this site has agreed to plans ({used}), so it had a ledger: restore its newest backup to"
-            f" {file.ledger}"
-        )
-    file.create_ledger()
-    budget = f"epsilon {file.budget.epsilon:g} at delta {file.budget.delta:.3g}"
-    _teller()(f"made {file.ledger}: every {file.unit} of {file.name} may be charged {budget} in a lifetime")
 
 
 @ledger.command()
@@ -112,10 +93,15 @@ def init(
     A ledger that was lost is not made again, since what people were charged stands in it: restore it.
     """
     file = SiteFile.read(site)
+    if file.federation is not None and (used := first_agreement(file.federation.folder)) is not None:
+        raise InputError(
+            f"this site has agreed to plans ({used}), so it had a ledger: restore its newest backup to"
+            f" {file.ledger}"
+        )
     with writing(file.ledger):
         file.ledger.parent.mkdir(parents=True, exist_ok=True)
     file.create_ledger()
-    budget = {"epsilon": file.budget.epsilon, "delta": file.budget.delta}
+    budget: dict[str, float | None] = {"epsilon": file.budget.epsilon, "delta": file.budget.delta}
     _teller()(f"{file.ledger}: every {file.unit} has a lifetime budget of {_said(budget)}")
 
 

@@ -17,10 +17,22 @@ from common.parcel import encode_refusal, kind_of
 from common.plan import Plan
 from common.query import Acceptance, Query, Release, Seen
 from common.seal import COORDINATOR, Seal, seal, unseal
-from common.wire import decode_plan, decode_query, encode_acceptance, encode_release
+from common.secagg.messages import (
+    Advertise,
+    Cohort,
+    Confirm,
+    Confirmed,
+    Keys,
+    Shared,
+    Shares,
+    Unmask,
+    Unmasked,
+)
+from common.secagg.wire import decode, encode
+from common.wire import decode_plan, decode_query, decode_shares, encode_acceptance, encode_release
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -37,8 +49,20 @@ class Gate(Protocol):
     def plan(self, digest: str) -> Plan:
         """An accepted plan, or Refusal(UNKNOWN_PLAN)."""
 
-    def release(self, query: Query, state: PublicState) -> Release:
+    def release(self, query: Query, state: PublicState, shares: Sequence[Shares] = ()) -> Release:
         """Answer one round of an accepted plan, or raise Refusal."""
+
+    def advertise(self, asked: Advertise) -> Keys:
+        """Begin an attempt at a securely aggregated round, or raise Refusal; so do the next three."""
+
+    def share(self, cohort: Cohort) -> Shared:
+        """Deal shares to a cohort."""
+
+    def confirm(self, asked: Confirm) -> Confirmed:
+        """Sign who survived."""
+
+    def unmask(self, asked: Unmask) -> Unmasked:
+        """Give one share of each site's."""
 
     def rest(self) -> None:
         """Leave the ledger to other processes until the next message."""
@@ -56,6 +80,10 @@ class Door:
         self._handlers: Final[dict[str, Callable[[RecordDict], RecordDict]]] = {
             "Plan": self._accept,
             "Query": self._release,
+            "Advertise": self._advertise,
+            "Cohort": self._share,
+            "Confirm": self._confirm,
+            "Unmask": self._unmask,
         }
 
     def answer(self, content: RecordDict) -> RecordDict:
@@ -108,12 +136,38 @@ class Door:
 
     def _release(self, content: RecordDict) -> RecordDict:
         query, state = decode_query(content)
+        shares = decode_shares(content)
         if self._membership is None:
-            return encode_release(self._gate.release(query, state))
-        self._membership.require_agreed(self._gate.plan(query.plan_digest))
-        release = self._gate.release(query, state)
+            return encode_release(self._gate.release(query, state, shares))
+        self._require_agreed(query.plan_digest)
+        release = self._gate.release(query, state, shares)
         seen = Seen.sign(self._membership.key, self._membership.site, query)
         return encode_release(replace(release, seen=seen))
+
+    def _advertise(self, content: RecordDict) -> RecordDict:
+        asked = decode(content, Advertise)
+        self._require_agreed(asked.plan_digest)
+        return encode(self._gate.advertise(asked))
+
+    def _share(self, content: RecordDict) -> RecordDict:
+        cohort = decode(content, Cohort)
+        self._require_agreed(cohort.plan_digest)
+        return encode(self._gate.share(cohort))
+
+    def _confirm(self, content: RecordDict) -> RecordDict:
+        asked = decode(content, Confirm)
+        self._require_agreed(asked.plan_digest)
+        return encode(self._gate.confirm(asked))
+
+    def _unmask(self, content: RecordDict) -> RecordDict:
+        asked = decode(content, Unmask)
+        self._require_agreed(asked.plan_digest)
+        return encode(self._gate.unmask(asked))
+
+    def _require_agreed(self, plan_digest: str) -> None:
+        """Refusal unless the site's steward still agrees to the plan, where there is a steward to ask."""
+        if self._membership is not None:
+            self._membership.require_agreed(self._gate.plan(plan_digest))
 
 
 def _one_line(refusal: Refusal) -> str:
