@@ -22,6 +22,7 @@ COMMANDS: Commands = {
     "pretrain": ("simulations.pretrain_cli", "pretrain", "Train a generator on public motions alone."),
     "plan": ("server.cli", "plan", "What a budget buys, before any data are read."),
     "generate": ("server.cli", "generate", "Draw motions from a run's generator."),
+    "server": ("server.operation", "server", "Plan a run over real sites, start it and look after it."),
     "data": ("client.data", "data", "Look at motion data in any format, or convert them."),
     "keys": (
         "Make and look after the keys of a site or a server.",

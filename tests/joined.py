@@ -14,7 +14,8 @@ from client.door import Door
 from client.joining import welcome
 from client.ledger import Ledger
 from client.membership import Membership
-from client.site import BudgetTable, FederationTable, SiteFile
+from client.federation import FederationTable
+from client.site import BudgetTable, SiteFile
 from common.card import Card
 from common.holder import Holder
 from common.key_folder import KeyFolder
