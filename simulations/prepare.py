@@ -173,6 +173,8 @@ def make_plan(config: Simulation, assets: Assets, units: int) -> Plan:
         text=assets.text_description(),
         loss_weight=_LOSS_SHARE * config.clip_norm if config.loss_curve else 0.0,
         sites_per_person=config.sites_per_person,
+        compression=config.compression,
+        keep=config.keep or 1.0,
     )
 
 

@@ -232,6 +232,8 @@ def _describe(
             "unit": plan.unit,
             "neighbouring": NEIGHBOURING,
             "trust": plan.trust,
+            "compression": plan.compression,
+            "keep": plan.keep,
             "accountant": ACCOUNTANT,
             "delta": plan.delta,
             "epsilon_target": _finite(config.epsilon),

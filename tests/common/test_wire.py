@@ -15,7 +15,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import wire
+from common import parcel, wire
 from common.errors import Refusal, RefusalCode
 from common.parcel import MAX_ARRAYS, MAX_HEADER, encode_refusal
 from common.query import Acceptance, Release
@@ -139,7 +139,7 @@ def test_an_array_that_is_not_plain_numbers_is_refused(body: bytes) -> None:
 def test_too_many_or_too_large_arrays_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     many = {str(i): torch.zeros(1) for i in range(MAX_ARRAYS + 1)}
     malformed(wire.decode_plan, wire.encode_plan(PLAN, many))
-    monkeypatch.setattr(wire, "MAX_BYTES", 1000)
+    monkeypatch.setattr(parcel, "MAX_BYTES", 1000)
     malformed(wire.decode_plan, wire.encode_plan(PLAN, {"a": torch.zeros(300)}))
 
 
