@@ -1,4 +1,4 @@
-"""A noised vector in fewer bytes: a fixed length, the same bytes for the same vector, nothing else decodes."""
+"""A noised vector in fewer bytes: of a fixed length, the same for the same vector, and nothing else decodes."""
 
 from __future__ import annotations
 
@@ -145,6 +145,6 @@ def test_nothing_is_compressed_before_its_noise(trust: str, form: dict[str, Any]
     ids=str,
 )
 def test_a_form_that_cannot_be_is_no_plan(change: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="compression|keep") as caught:
+    with pytest.raises(InputError, match=r"compression|keep") as caught:
         make_plan(**change)
     assert "\n" not in str(caught.value)
