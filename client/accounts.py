@@ -17,7 +17,7 @@ from client.chain import DamageError, Entry
 from common.errors import FedmotionError, Refusal, RefusalCode
 from common.event import NEIGHBOURING, PrivacyEvent
 from common.plan import Plan
-from common.query import Query
+from common.query import Query, sha256_of
 
 _UNFIT = (FedmotionError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
@@ -54,11 +54,15 @@ class Withdrawal:
 
 @dataclass(kw_only=True)
 class Paid:
-    """One charge: number `number` of its plan; `stored` is the entry that holds its release."""
+    """One charge: number `number` of its plan; `stored` is the entry that holds its release.
+
+    `state` is the digest of the model state that it answered with; empty in what older versions wrote.
+    """
 
     number: int
     round: int
     digest: str
+    state: str = ""
     stored: int | None = None
     withdrawn: int = 0
 
@@ -76,6 +80,8 @@ class Account:
     heads: set[bytes] = field(default_factory=set)
     paid: list[Paid] = field(default_factory=list)
     by_digest: dict[str, Paid] = field(default_factory=dict)
+    states: dict[int, str] = field(default_factory=dict)
+    """The state digest that each charged round was answered with, where it is known."""
 
     @property
     def latest(self) -> Paid | None:
@@ -202,7 +208,7 @@ class Accounts:
 
     def _reserve(self, entry: Entry, facts: dict[str, Any]) -> None:
         plan = Plan.from_json(facts["terms"])
-        if plan.digest() != facts["plan"] or plan.unit != self.owner.unit or plan.run_id in self.runs:
+        if sha256_of(json.loads(facts["terms"])) != facts["plan"] or plan.unit != self.owner.unit or plan.run_id in self.runs:
             raise ValueError("the plan is not the one it names, or not this ledger's")
         account = Account(
             plan=plan,
@@ -221,15 +227,21 @@ class Accounts:
     def _charge(self, entry: Entry, facts: dict[str, Any]) -> None:
         account = self.plans[facts["plan"]]
         event = account.plan.event()
-        paid = Paid(number=facts["number"], round=facts["round"], digest=facts["digest"])
+        paid = Paid(
+            number=facts["number"], round=facts["round"], digest=facts["digest"], state=facts.get("state", "")
+        )
         if {name: facts[name] for name in asdict(event)} != asdict(event):
             raise ValueError("the event is not the plan's")
         if paid.number != len(account.paid) + 1 or paid.number > account.plan.rounds:
             raise ValueError(f"charge {paid.number} of {account.plan.rounds}")
+        if account.plan.roster and account.states.get(paid.round, paid.state) != paid.state:
+            raise ValueError(f"round {paid.round} was answered with another state")
         if account.latest is not None and account.latest.stored is not None:
             del self.attachments[account.latest.stored]
         account.paid.append(paid)
         account.by_digest[paid.digest] = paid
+        if paid.state:
+            account.states[paid.round] = paid.state
 
     def _store(self, entry: Entry, facts: dict[str, Any]) -> None:
         account = self.plans[facts["plan"]]

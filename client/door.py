@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from flwr.app import RecordDict
@@ -13,8 +14,8 @@ from common.errors import Refusal, RefusalCode
 from common.method import PublicState
 from common.parcel import encode_refusal, kind_of
 from common.plan import Plan
-from common.query import Acceptance, Query, Release
-from common.seal import COORDINATOR, seal, unseal
+from common.query import Acceptance, Query, Release, Seen
+from common.seal import COORDINATOR, Seal, seal, unseal
 from common.wire import decode_plan, decode_query, encode_acceptance, encode_release
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _log = logging.getLogger("fedmotion.client")
+_MOST_LOGGED: Final = 1000
 
 
 class Gate(Protocol):
@@ -30,6 +32,9 @@ class Gate(Protocol):
 
     def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
         """Reserve the whole plan, or raise Refusal."""
+
+    def plan(self, digest: str) -> Plan:
+        """An accepted plan, or Refusal(UNKNOWN_PLAN)."""
 
     def release(self, query: Query, state: PublicState) -> Release:
         """Answer one round of an accepted plan, or raise Refusal."""
@@ -53,26 +58,30 @@ class Door:
         }
 
     def answer(self, content: RecordDict) -> RecordDict:
-        """The answer to one message: an acceptance, a release or a fixed code; words go to the site's log."""
-        answers = ""
+        """The answer to one message: an acceptance, a release or a fixed code; words go to the site's log.
+
+        What is not under the coordinator's seal gets a code without one: the site signs nothing for strangers.
+        """
+        asked: Seal | None = None
         try:
             if self._membership is not None:
-                self._membership.require_valid()
                 public = self._membership.coordinator.key
-                answers = unseal(content, public, COORDINATOR, self._membership.site).digest()
+                asked = unseal(content, public, COORDINATOR, self._membership.site)
+                self._membership.require_valid()
             handler = self._handlers.get(kind_of(content))
             if handler is None:
                 raise Refusal(RefusalCode.MALFORMED, f"no such message: {kind_of(content)!r}")
             content = handler(content)
         except Refusal as refusal:
-            _log.warning("refused: %s (%s)", refusal.code, refusal)
+            _log.warning("refused: %s (%s)", refusal.code, _one_line(refusal))
             content = encode_refusal(refusal.code)
         except Exception:
             _log.exception("the gate failed")
             content = encode_refusal(RefusalCode.UNAVAILABLE)
-        if self._membership is not None:
-            content, _ = seal(content, self._membership.key, self._membership.site, COORDINATOR, answers)
-        return content
+        if self._membership is None or asked is None:
+            return content
+        site, key = self._membership.site, self._membership.key
+        return seal(content, key, site, COORDINATOR, asked.digest())[0]
 
     def rest(self) -> None:
         """Leave the ledger to other processes until the next message."""
@@ -85,7 +94,22 @@ class Door:
         plan, arrays = decode_plan(content)
         if self._membership is not None:
             self._membership.require_agreed(plan)
+        elif plan.roster:
+            raise Refusal(
+                RefusalCode.FOREIGN, "the plan is for a federation, and this site's file has no [federation]"
+            )
         return encode_acceptance(self._gate.accept(plan, arrays))
 
     def _release(self, content: RecordDict) -> RecordDict:
-        return encode_release(self._gate.release(*decode_query(content)))
+        query, state = decode_query(content)
+        if self._membership is None:
+            return encode_release(self._gate.release(query, state))
+        self._membership.require_agreed(self._gate.plan(query.plan_digest))
+        release = self._gate.release(query, state)
+        seen = Seen.sign(self._membership.key, self._membership.site, query)
+        return encode_release(replace(release, seen=seen))
+
+
+def _one_line(refusal: Refusal) -> str:
+    """Its words for the log: others' words may be among them, and must not look like lines of their own."""
+    return str(refusal).encode("unicode_escape").decode("ascii")[:_MOST_LOGGED]

@@ -97,6 +97,11 @@ class LocalGate:
             head=self._ledger.head(plan.digest()),
         )
 
+    def plan(self, digest: str) -> Plan:
+        """An accepted plan that the site's rules still allow; or Refusal."""
+        with self._one_at_a_time:
+            return self._accepted(digest).plan
+
     def release(self, query: Query, state: PublicState) -> Release:
         """The noised sum for `query`, charged first; or Refusal."""
         with self._one_at_a_time:

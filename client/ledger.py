@@ -26,6 +26,7 @@ from client import ledger_file
 from client.accounts import Account, Accounts, Budget, Withdrawal
 from client.book import Book, open_book
 from client.chain import DamageError, Entry, Tip, write_entry
+from client.transcript import require_one_view
 from client.withdrawal import Tombstones
 from common.accounting import epsilon
 from common.errors import InputError, Refusal, RefusalCode
@@ -201,12 +202,13 @@ class Ledger:
         written (if not, nothing was sent, and the charge serves once more); an older one
         raises Refusal(STALE). Raises Refusal(BUDGET_EXHAUSTED) past the plan's
         reservation, and before all that Refusal(ROLLED_BACK) where the query's witness
-        is not in the chain.
+        is not in the chain, Refusal(SPLIT_VIEW) where others saw another state.
         """
         self._require_gate()
         with self._book.transaction() as page:
             account = self.accounts.plan(query.plan_digest)
             account.require_witnessed(query, self.site)
+            require_one_view(query, account.plan, self.site, account.states)
             latest = account.latest
             if latest is None or latest.digest != digest:
                 account.require_new(query, digest, event)
@@ -218,6 +220,7 @@ class Ledger:
                     number=len(account.paid) + 1,
                     round=query.round,
                     digest=digest,
+                    state=query.state_digest,
                     **asdict(event),
                 )
         return self._charge(query.plan_digest, account)

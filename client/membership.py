@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,7 +53,7 @@ class Membership:
             raise Refusal(RefusalCode.FOREIGN, "the plan is not of the coordinator that this site joined")
         if member is None or member.key != public_name(self.key):
             raise Refusal(RefusalCode.FOREIGN, "the plan's roster lacks this site or its key")
-        if 0 < member.valid_until <= time.time():
+        if member.expired:
             raise Refusal(RefusalCode.EXPIRED, "this site's own key has expired: rotate it and join again")
         if not self.agreed(digest):
             raise Refusal(

@@ -67,10 +67,17 @@ def _run(digest: str, account: Account) -> dict[str, Any]:
         "rounds_planned": plan.rounds,
         "rounds_charged": account.rounds(),
         "charges": len(account.paid),
+        "latest": _latest(account),
         "reserved": _cost(account.epsilon, account.delta),
         "spent": _cost(spent, account.delta),
         "events": [vars(event)] if event.count else [],
     }
+
+
+def _latest(account: Account) -> dict[str, Any] | None:
+    """The newest round and the digest of the model it was answered with: for sites to compare."""
+    paid = account.latest
+    return {"round": paid.round, "state": paid.state or None} if paid is not None else None
 
 
 def _cost(epsilon: float, delta: float) -> dict[str, float | None]:

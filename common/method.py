@@ -38,7 +38,7 @@ def digest_arrays(arrays: Mapping[str, Tensor], prefix: str = "") -> str:
     for name in sorted(arrays):
         array = arrays[name].detach().cpu().contiguous()
         digest.update(f"|{name}|{array.dtype}|{tuple(array.shape)}|".encode())
-        digest.update(array.numpy().tobytes())
+        digest.update(array.numpy().reshape(-1).data)
     return digest.hexdigest()
 
 

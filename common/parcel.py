@@ -1,7 +1,8 @@
 """Messages as Flower carries them: a header of protobuf and tensors' bytes beside it; light to import.
 
 A header is one protobuf message in a ConfigRecord; tensors travel beside it in an ArrayRecord, a seal
-in a record of its own. Whatever does not decode to exactly what is expected is MALFORMED.
+in a record of its own. Whatever does not decode to exactly what is expected is MALFORMED, and what is too
+large is so before it is hashed or read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from protos import gate_pb2
 MAX_ARRAYS: Final = 256
 MAX_BYTES: Final = 512 * 2**20
 MAX_HEADER: Final = 4 * 2**20
+MAX_SEAL: Final = 1024
 _MAX_KIND: Final = 32
+_WITH_ARRAYS: Final = frozenset({"Plan", "Query", "Release"})
 _UNREADABLE = (
     FedmotionError, DecodeError, ArithmeticError, AttributeError,
     LookupError, RecursionError, TypeError, ValueError,
@@ -56,11 +59,28 @@ def pack(header: Message, arrays: Mapping[str, Array] | None = None) -> RecordDi
 
 def unpack(content: RecordDict, kind: type[M]) -> M:
     """The header of a message of this `kind`; raises what `strict` turns into MALFORMED."""
+    require_form(content)
     if kind_of(content) != kind.DESCRIPTOR.name:
         raise ValueError(f"expected {kind.DESCRIPTOR.name}, got {kind_of(content)!r}")
     header = kind()
     header.ParseFromString(body_of(content))
     return header
+
+
+@strict
+def require_form(content: RecordDict) -> None:
+    """Refusal(MALFORMED) unless `content` has the records of its kind and no more, none of them too large."""
+    kind = kind_of(content)
+    expected = {"header", "arrays"} if kind in _WITH_ARRAYS else {"header"}
+    if set(content.keys()) - {"seal"} != expected:
+        raise ValueError(f"a {kind[:_MAX_KIND]} holds {' and '.join(sorted(expected))}")
+    if set(content.config_records["header"]) != {"kind", "body"}:
+        raise ValueError("a header has a kind and a body")
+    body_of(content)
+    if kind in _WITH_ARRAYS:
+        _require_sizes(content.array_records["arrays"])
+    if "seal" in content:
+        seal_of(content)
 
 
 @strict
@@ -81,11 +101,26 @@ def body_of(content: RecordDict) -> bytes:
     return body
 
 
+@strict
+def seal_of(content: RecordDict) -> bytes:
+    """The serialised seal."""
+    record = content.config_records["seal"]
+    body = cast(bytes, record["body"])
+    if set(record) != {"body"} or not isinstance(body, bytes) or not 0 < len(body) <= MAX_SEAL:
+        raise ValueError("too large a seal, or an empty one")
+    return body
+
+
+def _require_sizes(record: ArrayRecord) -> None:
+    size = sum(len(name) + len(array.data) for name, array in record.items())
+    if len(record) > MAX_ARRAYS or size > MAX_BYTES:
+        raise ValueError("too many or too large arrays")
+
+
 def arrays_of(content: RecordDict) -> dict[str, bytes]:
     """The bytes of its arrays, by name."""
     record = content.array_records["arrays"]
-    if len(record) > MAX_ARRAYS or sum(len(array.data) for array in record.values()) > MAX_BYTES:
-        raise ValueError("too many or too large arrays")
+    _require_sizes(record)
     return {name: array.data for name, array in record.items()}
 
 
@@ -103,13 +138,12 @@ def raise_refused(content: RecordDict) -> None:
 @strict
 def to_parcel(content: RecordDict) -> gate_pb2.Parcel:
     """`content` as it goes through the gate's socket, bytes untouched."""
-    known = {"header", "arrays", "seal"}
-    if set(content.keys()) - known:
-        raise ValueError("a message holds a header, arrays and a seal")
-    arrays = arrays_of(content) if "arrays" in content.array_records else {}
-    seal = content.config_records["seal"]["body"] if "seal" in content.config_records else b""
+    require_form(content)
     return gate_pb2.Parcel(
-        kind=kind_of(content), body=body_of(content), seal=cast(bytes, seal), arrays=arrays
+        kind=kind_of(content),
+        body=body_of(content),
+        seal=seal_of(content) if "seal" in content else b"",
+        arrays=arrays_of(content) if "arrays" in content else {},
     )
 
 
@@ -117,10 +151,11 @@ def to_parcel(content: RecordDict) -> gate_pb2.Parcel:
 def from_parcel(parcel: gate_pb2.Parcel) -> RecordDict:
     """The inverse of `to_parcel`."""
     content = RecordDict({"header": ConfigRecord({"kind": parcel.kind, "body": parcel.body})})
-    if parcel.arrays:
+    if parcel.arrays or parcel.kind in _WITH_ARRAYS:
         content["arrays"] = ArrayRecord({name: as_array(data) for name, data in parcel.arrays.items()})
     if parcel.seal:
         content["seal"] = ConfigRecord({"body": parcel.seal})
+    require_form(content)
     return content
 
 

@@ -42,11 +42,12 @@ def _tensor(content: bytes) -> Tensor:
 
     NumPy's own reader evaluates the header as Python and reserves what it claims.
     """
-    header = _NPY.match(content)
-    if header is None or header.end() != 10 + int.from_bytes(content[8:10], "little"):
+    end = 10 + int.from_bytes(content[8:10], "little")
+    header = _NPY.fullmatch(content[:end])
+    if header is None or len(header[0]) != end:
         raise ValueError("not a plain NumPy array of float32, float64, int16, int32 or int64")
     dtype = np.dtype(header[1].decode())
     shape = tuple(int(size) for size in header[2].split(b",") if size.strip())
-    if math.prod(shape) * dtype.itemsize != len(content) - header.end():
-        raise ValueError(f"an array of shape {shape} has {len(content) - header.end()} bytes")
-    return torch.from_numpy(np.frombuffer(content, dtype, offset=header.end()).reshape(shape).copy())
+    if math.prod(shape) * dtype.itemsize != len(content) - end:
+        raise ValueError(f"an array of shape {shape} has {len(content) - end} bytes")
+    return torch.from_numpy(np.frombuffer(content, dtype, offset=end).reshape(shape).copy())

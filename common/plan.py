@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from common.compression import Compression, Packing
 from common.errors import InputError
@@ -22,8 +22,10 @@ from common.event import (
 from common.integer_noise import IntegerNoise
 from common.query import NAME, is_name, require, sha256_of
 from common.roster import Member, require_roster
-from common.vector import Vector
 from common.witness import is_hex
+
+if TYPE_CHECKING:
+    from common.vector import Vector
 
 TEST_RUN = "test-"
 """What the name of a run in test mode starts with; no other run's name does."""
@@ -235,9 +237,9 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; what a plan of an older version lacks is as by default."""
         fields = json.loads(text)
-        roster = tuple(Member(**member) for member in fields["roster"])
+        roster = tuple(Member(**member) for member in fields.get("roster", ()))
         return cls(**{**fields, "labels": tuple(fields["labels"]), "roster": roster})
 
 

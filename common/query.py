@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,8 +15,10 @@ from common.compression import Packing
 from common.errors import InputError
 from common.event import Trust
 from common.signing import attest, attested
-from common.vector import Vector
 from common.witness import Head, Witness, is_hex
+
+if TYPE_CHECKING:
+    from common.vector import Vector
 
 NAME = "1 to 64 letters, digits, '.', '_' or '-'"
 _SEEN = "fedmotion state seen"

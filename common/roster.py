@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from common.query import NAME, is_name, require
 from common.witness import is_hex
 
 MOST_MEMBERS = 1000
+COORDINATOR = "coordinator"
+"""The server's name as sender and recipient of messages; no site may have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +28,15 @@ class Member:
 
     def __post_init__(self) -> None:
         require("site", self.site[:80], is_name(self.site), NAME)
+        require("site", self.site, self.site != COORDINATOR, "another name than the server's")
         require("key", self.key[:80], is_hex(self.key, 32), "64 digits of hexadecimal")
         require("population", self.population, 1 <= self.population <= 10**9, "from 1 to 1e9")
         require("valid_until", self.valid_until, 0 <= self.valid_until < 2**53, "a time in seconds, or 0")
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over by this machine's clock."""
+        return 0 < self.valid_until <= time.time()
 
 
 def require_roster(roster: Sequence[Member], min_sites: int) -> None:

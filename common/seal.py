@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import asdict, dataclass
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import ConfigRecord, RecordDict
 
 from common.errors import Refusal, RefusalCode
-from common.parcel import body_of, kind_of, strict
+from common.parcel import body_of, kind_of, require_form, seal_of, strict
+from common.query import is_name, sha256_of
+from common.roster import COORDINATOR
 from common.signing import attest, attested
+from common.witness import is_hex
 from protos import gate_pb2
 
-COORDINATOR = "coordinator"
-"""The server's name as sender and recipient; no site may have it."""
-_PURPOSE = "fedmotion message"
-_NONCE = 16
+__all__ = ["COORDINATOR", "Seal", "read_seal", "seal", "unseal"]
+
+_QUESTION: Final = "fedmotion question"
+_ANSWER: Final = "fedmotion answer"
+_NONCE: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ class Seal:
 
     def digest(self) -> str:
         """SHA-256 of the seal: what an answer to it names."""
-        return hashlib.sha256(repr(tuple(vars(self).values())).encode()).hexdigest()
+        return sha256_of(asdict(self))
 
 
 def seal(
@@ -46,7 +50,7 @@ def seal(
 ) -> tuple[RecordDict, Seal]:
     """`content` under a new seal of `sender`; arrays are shared, not copied."""
     nonce = os.urandom(_NONCE)
-    signature = attest(key, _PURPOSE, *_facts(content, sender, recipient, nonce.hex(), answers))
+    signature = attest(key, _purpose(answers), *_facts(content, sender, recipient, nonce.hex(), answers))
     told = gate_pb2.Seal(
         sender=sender, recipient=recipient, nonce=nonce, answers=answers, signature=signature
     )
@@ -57,31 +61,42 @@ def seal(
 
 
 def unseal(content: RecordDict, public: str, sender: str, recipient: str, answers: str = "") -> Seal:
-    """The seal of `content`; Refusal(FOREIGN) unless `public` signed it for exactly this exchange."""
+    """The seal of `content`; Refusal(FOREIGN) unless `public` signed it for exactly this exchange.
+
+    A question answers nothing; an answer names the digest of the question's seal.
+    """
     found = read_seal(content)
-    facts = _facts(content, sender, recipient, found.nonce, answers)
-    told = (found.sender, found.recipient, found.answers)
-    if told != (sender, recipient, answers) or not attested(public, found.signature, _PURPOSE, *facts):
+    if (found.sender, found.recipient, found.answers) != (sender, recipient, answers):
         raise Refusal(RefusalCode.FOREIGN, f"not {sender}'s seal of this message to {recipient}")
+    require_form(content)
+    facts = _facts(content, sender, recipient, found.nonce, answers)
+    if not attested(public, found.signature, _purpose(answers), *facts):
+        raise Refusal(RefusalCode.FOREIGN, f"not {sender}'s signature of this message to {recipient}")
     return found
 
 
 @strict
 def read_seal(content: RecordDict) -> Seal:
     """What the seal of `content` says, whether it is true or not; Refusal(FOREIGN) where there is none."""
-    if "seal" not in content.config_records:
+    if "seal" not in content:
         raise Refusal(RefusalCode.FOREIGN, "the message has no seal")
-    told = gate_pb2.Seal()
-    told.ParseFromString(cast(bytes, content.config_records["seal"]["body"]))
-    if len(told.nonce) != _NONCE:
-        raise ValueError(f"a nonce has {_NONCE} bytes")
-    return Seal(
+    told = gate_pb2.Seal.FromString(seal_of(content))
+    found = Seal(
         sender=told.sender,
         recipient=told.recipient,
         nonce=told.nonce.hex(),
         answers=told.answers,
         signature=told.signature,
     )
+    named = is_name(found.sender) and is_name(found.recipient)
+    answering = found.answers == "" or is_hex(found.answers, 32)
+    if not (named and answering and is_hex(found.nonce, _NONCE) and is_hex(found.signature, 64)):
+        raise ValueError("a seal has two names, a nonce, a signature and at most one question")
+    return found
+
+
+def _purpose(answers: str) -> str:
+    return _ANSWER if answers else _QUESTION
 
 
 def _facts(content: RecordDict, sender: str, recipient: str, nonce: str, answers: str) -> tuple[str, ...]:

@@ -20,10 +20,10 @@ from common.method import PublicState
 from common.parcel import pack, raise_refused, strict, unpack
 from common.plain_arrays import as_numpy, packed, read_arrays
 from common.plan import Plan
-from common.query import Acceptance, Query, Release, Seen
+from common.query import Acceptance, Query, Release, Seen, is_name
 from common.roster import MOST_MEMBERS, Member
 from common.secagg.messages import Shares
-from common.witness import Head, Witness
+from common.witness import Head, Witness, is_hex
 from protos import gate_pb2
 
 
@@ -141,6 +141,9 @@ def _query_header(query: Query) -> gate_pb2.Query:
 def decode_query(content: RecordDict) -> tuple[Query, PublicState]:
     """The inverse of `encode_query`; the state's round is the last finished one."""
     header = unpack(content, gate_pb2.Query)
+    digests = is_hex(header.plan_digest, 32) and is_hex(header.state_digest, 32)
+    if not (digests and is_name(header.run_id) and (not header.cohort or is_hex(header.cohort, 32))):
+        raise ValueError("a query names a run, and plan, state and cohort by digest")
     query = Query(
         run_id=header.run_id,
         plan_digest=header.plan_digest,
@@ -264,7 +267,7 @@ def _digest(arrays: Mapping[str, Tensor]) -> str:
     """SHA-256 over the arrays' bytes in the order of names; kind and length follow from the plan."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        digest.update(as_numpy(arrays[name]).data)
+        digest.update(as_numpy(arrays[name]).reshape(-1).data)
     return digest.hexdigest()
 
 

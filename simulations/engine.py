@@ -6,7 +6,6 @@ import ctypes
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,30 +23,13 @@ import server.app
 from client.datasets import DataSet
 from client.site import SiteFile
 from common.errors import FedmotionError, InputError
+from server.bundle import write_application
 from simulations.grid import run_in_process
 
 LOG = client.app.LOG
-ROOT = Path(__file__).resolve().parent.parent
-_BUNDLED = ("client", "common", "protos", "server", "simulations")
 _START_SECONDS = 60.0
 _POLL_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
-_PROJECT = """[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "fedmotion"
-version = "{version}"
-license = "Apache-2.0"
-dependencies = []
-[tool.flwr.app]
-publisher = "fedmotion"
-[tool.flwr.app.components]
-serverapp = "server.app:app"
-clientapp = "client.app:app"
-[tool.flwr.app.config]
-run-dir = ""
-"""
 
 
 def run_inprocess(folder: Path, data: DataSet) -> None:
@@ -76,7 +58,7 @@ def run_flower(folder: Path, version: str) -> None:
     sites = len(list((folder / "sites").glob("*.toml")))
     with tempfile.TemporaryDirectory(prefix="fedmotion-flower-") as name:
         home = Path(name)
-        application = _application(home / "app", version)
+        application = write_application(home / "app", version)
         port = _free_port()
         environment = _environment(home)
         (home / "config.toml").write_text(
@@ -90,16 +72,6 @@ def run_flower(folder: Path, version: str) -> None:
             arguments = ["run", str(application), "private", "--run-config", str(config)]
             run = _flwr([*arguments, "--federation-config", federation], home, environment)
             _wait(str(run["run-id"]), home, environment, superlink)
-
-
-def _application(folder: Path, version: str) -> Path:
-    """What Flower bundles: our packages and a project file, copied so that any installation will do."""
-    for package in _BUNDLED:
-        shutil.copytree(
-            ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
-        )
-    (folder / "pyproject.toml").write_text(_PROJECT.format(version=version))
-    return folder
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from common.accounting import epsilon
+from server.progress import Progress, readable
 from server.rounds import METRICS, append_row, metrics_row
-from simulations.progress import Progress, readable
 from tests.small_site import make_plan
 
 PLAN = make_plan(rounds=10)
