@@ -51,6 +51,7 @@ COMMANDS: Commands = {
             "revoke": ("server.admission_cli", "revoke", "At the server: believe a site's key no longer."),
             "show": ("client.agreement", "show", "At the site: what a run plan asks, in plain words."),
             "agree": ("client.agreement", "agree", "At the site: say yes to one run plan, by its hash."),
+            "retract": ("client.agreement", "retract", "At the site: take the yes to a plan back."),
         },
     ),
     "client": (

@@ -14,7 +14,7 @@ import typer
 
 from client import crew
 from client.federation import Outline
-from client.privilege import prepare_folders, require_apart, users_of
+from client.privilege import hand_over, prepare_folders, require_apart, users_of
 from client.remote import standing_of
 from common import supervised
 from common.errors import FedmotionError
@@ -55,6 +55,7 @@ def start(
     users = users_of(outline)
     prepare_folders(places, users)
     supervised.require_stopped(places.run)
+    hand_over(outline, users)
     require_apart(outline, users)
     children = crew.crew(outline, users)
     if detach:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,24 +58,42 @@ def users_of(outline: Outline) -> Runners:
 
 
 def prepare_folders(places: Places, users: Runners) -> None:
-    """Make the folders that the processes need, each its owner's; what is there already is not touched."""
-    _make(places.run, 0o755)
-    _make(places.logs, 0o755)
-    _make(places.flower, 0o700, users.messenger)
+    """Make the folders that the processes need, each its owner's; InputError where one was another user's."""
     group = None if users.messenger is None else users.messenger.gid
-    _make(places.gate, 0o2750, users.gate, group)
-    if users.gate is not None and (places.gate.stat().st_uid, places.gate.stat().st_gid) != (
-        users.gate.uid,
-        group,
-    ):
-        raise InputError(f"{places.gate} is of other users than the site's file names: remove it")
+    for folder in (places.run, places.logs):
+        _own(folder, 0o755)
+    _own(places.gate, 0o2750, users.gate, group)
+    if users.messenger is not None and places.flower.exists():
+        if places.flower.stat().st_uid != users.messenger.uid:
+            raise InputError(f"{places.flower} is of another user than messenger_user: remove it")
+    else:
+        _own(places.flower, 0o700, users.messenger)
+
+
+def hand_over(outline: Outline, users: Runners) -> None:
+    """Give each of the two users the files that are theirs alone, and a way to them past everyone else's."""
+    if users.gate is None or users.messenger is None:
+        return
+    places = outline.places
+    ledger_key = outline.ledger.with_name(f"{outline.ledger.name}.key")
+    owned = {path: users.gate for path in (places.identity, outline.ledger, ledger_key)}
+    for path, user in {**owned, places.node_key: users.messenger}.items():
+        if path.is_file() and path.lstat().st_uid == 0:
+            os.chown(path, user.uid, user.gid, follow_symlinks=False)
+            path.chmod(0o600)
+    for folder in (places.folder, places.identity.parent):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    if places.agreed.is_dir():
+        places.agreed.chmod(0o755)
 
 
 def require_apart(outline: Outline, users: Runners) -> None:
     """InputError naming the first file that one of the two users reaches and should not, or does not."""
     if users.gate is None or users.messenger is None:
         return
-    places = outline.places
+    places, program = outline.places, Path(sys.executable)
+    for user, name in ((users.gate, "the gate's user"), (users.messenger, "the messenger's user")):
+        _require(user, name, (program.parent, program), ENTER, lacks=True)
     needs = (outline.file, places.identity, places.coordinator, outline.ledger)
     _require(users.gate, "the gate's user", needs, READ, lacks=True)
     _require(users.gate, "the gate's user", (outline.ledger, outline.ledger.parent), WRITE, lacks=True)
@@ -88,8 +107,6 @@ def require_apart(outline: Outline, users: Runners) -> None:
 
 def require_flower() -> Path:
     """Where Flower's SuperNode is; InputError where it is not installed beside this program."""
-    import sys
-
     found = shutil.which("flower-supernode", path=str(Path(sys.executable).parent))
     if found is None:
         raise InputError("flower-supernode is missing: install fedmotion with its dependencies")
@@ -102,7 +119,7 @@ def _require(user: OsUser, name: str, paths: Sequence[Path], mode: int, *, lacks
     def reached(path: Path) -> Callable[[], bool]:
         return lambda: os.access(path, mode)
 
-    verb = {READ: "read", WRITE: "change", ENTER: "enter"}[mode]
+    verb = {READ: "read", WRITE: "change", ENTER: "enter or run"}[mode]
     for path in paths:
         if not lacks and user.finds(reached(path)):
             raise InputError(f"{name} ({user.uid}) can {verb} {path}: take that right away (chmod, chown)")
@@ -110,14 +127,12 @@ def _require(user: OsUser, name: str, paths: Sequence[Path], mode: int, *, lacks
             raise InputError(f"{name} ({user.uid}) cannot {verb} {path}: give it that right (chown, chmod)")
 
 
-def _make(folder: Path, mode: int, user: OsUser | None = None, group: int | None = None) -> None:
-    """`folder` with that mode and owner, unless it exists."""
+def _own(folder: Path, mode: int, user: OsUser | None = None, group: int | None = None) -> None:
+    """`folder`, made where it is missing, with that mode and owner."""
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        return
+        folder.mkdir(parents=True, exist_ok=True)
+        if user is not None:
+            os.chown(folder, user.uid, user.gid if group is None else group)
+        folder.chmod(mode)
     except OSError as error:
         raise InputError(f"cannot make {folder}: {error.strerror or error}") from None
-    if user is not None:
-        os.chown(folder, user.uid, user.gid if group is None else group)
-    folder.chmod(mode)

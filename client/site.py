@@ -146,16 +146,12 @@ class SiteFile(_Table):
 
     def open_door(self, data: DataSet | None = None) -> Door:
         """The site as messages reach it: its gate, under seal where it is a member of a federation."""
-        membership = None
-        if self.federation is not None:
-            membership = Membership.open(self.name, self.federation.folder)
+        membership = None if self.federation is None else self.membership()
         return Door(self.open_gate(data, None if membership is None else membership.key), membership)
 
     def open_resident(self) -> Door:
         """The site as a service has it: its people are read now, so that nothing is found amiss later."""
-        if self.federation is None:
-            raise InputError("no [federation] in the site's file: it says where the site's keys are")
-        membership = Membership.open(self.name, self.federation.folder)
+        membership = self.membership()
         gate = self.open_gate(identity=membership.key)
         try:
             gate.read_people()
@@ -163,6 +159,12 @@ class SiteFile(_Table):
             gate.close()
             raise
         return Door(gate, membership)
+
+    def membership(self) -> Membership:
+        """The site's place in its federation; InputError where it has none, or has not joined yet."""
+        if self.federation is None:
+            raise InputError(f"site {self.name} is in no federation: add a table [federation] to its file")
+        return Membership.open(self.name, self.federation.folder, self.declared_population)
 
     def open_gate(self, data: DataSet | None = None, identity: Ed25519PrivateKey | None = None) -> LocalGate:
         """The site's gate; its people are read after the first charge. `identity` is the site's in rosters.

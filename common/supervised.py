@@ -124,8 +124,9 @@ def detach(command: Sequence[str], folder: Path, log: Path, patience: float = 12
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         over, found = ended(pid), read_status(folder)
-        if found is not None and found.process.pid == pid and (found.state == "running" or over):
-            return found
+        ours = found if found is not None and found.process.pid == pid else None
+        if ours is not None and ours.state in ("running", "failed"):
+            return ours
         if over:
             words = "".join(last_lines(log)).removeprefix("fedmotion: ")
             raise FedmotionError(words or f"it ended at once: see {log}")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from common.errors import InputError
 from common.process import OsUser, Process, die_with_parent, ended, forgo_privileges
 from common.rotating import RotatingFile, last_lines
 from common.storage import exclusive
@@ -152,16 +153,19 @@ class Supervisor:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         child.prepare()
-        process = subprocess.Popen(
-            (*child.command, *child.arguments()),
-            env=dict(child.environment),
-            cwd=child.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=become,
-        )
+        try:
+            process = subprocess.Popen(
+                (*child.command, *child.arguments()),
+                env=dict(child.environment),
+                cwd=child.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=become,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise InputError(f"cannot start {child.name}: {error}") from None
         assert process.stdout is not None
         worker.process, worker.up, worker.pipe = process, time.monotonic(), process.stdout.fileno()
         os.set_blocking(worker.pipe, False)
