@@ -208,7 +208,11 @@ class Accounts:
 
     def _reserve(self, entry: Entry, facts: dict[str, Any]) -> None:
         plan = Plan.from_json(facts["terms"])
-        if sha256_of(json.loads(facts["terms"])) != facts["plan"] or plan.unit != self.owner.unit or plan.run_id in self.runs:
+        if (
+            sha256_of(json.loads(facts["terms"])) != facts["plan"]
+            or plan.unit != self.owner.unit
+            or plan.run_id in self.runs
+        ):
             raise ValueError("the plan is not the one it names, or not this ledger's")
         account = Account(
             plan=plan,
