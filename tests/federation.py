@@ -54,7 +54,7 @@ def agree(membership: Membership, plan: Plan) -> None:
 def roster_of(*sites: str, **changes: Any) -> tuple[Member, ...]:
     return tuple(
         replace(Member(site=site, key=public_name(key_of(site)), population=POPULATION), **changes)
-        for site in sorted(sites)
+        for site in sorted(set(sites))
     )
 
 

@@ -241,10 +241,9 @@ def check_answers(folder: Path, count: int = 60, seed: int = 0) -> None:
         heard = Heard(federation)
         for _ in range(count):
             said, of = draw.sample(heard.said, 2)
-            if said.site == of.site:  # the site itself may sign what it likes
-                forged = forgeries(heard, said, of)[:6]
-            else:
-                forged = forgeries(heard, said, of)
+            forged = forgeries(heard, said, of)
+            if said.site == of.site:  # which may sign what it likes
+                forged = forged[:6]
             assert believed(federation, said, said.answer)
             assert not [n for n, answer in enumerate(forged) if believed(federation, said, answer)]
         again = heard.latest[0]

@@ -1,4 +1,4 @@
-"""The door opens to its coordinator's seal, under plans its steward agreed to; a stranger gets a bare code."""
+"""The door opens to its coordinator's seal, under plans its steward agreed to; strangers get a bare code."""
 
 from __future__ import annotations
 

@@ -125,8 +125,12 @@ def test_a_seal_has_one_form(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        ConfigRecord(), ConfigRecord({"body": b""}), ConfigRecord({"body": "text"}),
-        ConfigRecord({"body": [1]}), ConfigRecord({"body": bytes(MAX_SEAL + 1)}), ConfigRecord({"body": b"\xff\xff"}),
+        ConfigRecord(),
+        ConfigRecord({"body": b""}),
+        ConfigRecord({"body": "text"}),
+        ConfigRecord({"body": [1]}),
+        ConfigRecord({"body": bytes(MAX_SEAL + 1)}),
+        ConfigRecord({"body": b"\xff\xff"}),
         ConfigRecord({"body": parcel.seal_of(ASKED), "more": 1}),
     ],
 )  # fmt: skip
