@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.datasets import DataOptions, DataSet, check_unit, open_data_set
@@ -20,6 +21,7 @@ from client.users import Share, Users, load_users
 from common.errors import InputError
 from common.event import MOST_SITES_PER_PERSON, MOST_STEPS, Trust, Unit
 from common.noise import Source
+from common.roster import MOST_MEMBERS
 from common.validation import one_line
 
 
@@ -80,6 +82,8 @@ class PolicyTable(_Table):
     min_cohort: float = Field(default=0.0, ge=0, le=1e9)
     max_motions: int | None = Field(default=None, ge=1)
     min_sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
+    min_survivors: int = Field(default=1, ge=1, le=MOST_MEMBERS)
+    min_colluders: int = Field(default=1, ge=1, le=MOST_MEMBERS)
 
 
 class FederationTable(_Table):
@@ -150,10 +154,10 @@ class SiteFile(_Table):
         membership = None
         if self.federation is not None:
             membership = Membership.open(self.name, self.federation.folder)
-        return Door(self.open_gate(data), membership)
+        return Door(self.open_gate(data, None if membership is None else membership.key), membership)
 
-    def open_gate(self, data: DataSet | None = None) -> LocalGate:
-        """The site's gate; its people are read after the first charge.
+    def open_gate(self, data: DataSet | None = None, identity: Ed25519PrivateKey | None = None) -> LocalGate:
+        """The site's gate; its people are read after the first charge. `identity` is the site's in rosters.
 
         Raises InputError where the ledger was made with another budget than the file now has.
         """
@@ -172,6 +176,7 @@ class SiteFile(_Table):
             people=lambda: self.users(data),
             source=Source(self.test_seed),
             speed=speed,
+            identity=identity,
         )
 
 

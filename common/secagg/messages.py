@@ -6,7 +6,7 @@ Confirm -> Confirmed; Unmask -> Unmasked. Fields are those of `protos/gate.proto
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -32,6 +32,11 @@ class Advertise:
         require("attempt", self.attempt[:80], is_hex(self.attempt, 16), "32 digits of hexadecimal")
         require("round", self.round, self.round >= 1, "1 or more")
 
+    def repeats(self, asked: Advertise) -> bool:
+        """Whether it is of the attempt `asked`."""
+        own = (self.run_id, self.plan_digest, self.round, self.attempt)
+        return own == (asked.run_id, asked.plan_digest, asked.round, asked.attempt)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Keys(Advertise):
@@ -48,9 +53,9 @@ class Keys(Advertise):
         for name, key in (("cipher_key", self.cipher_key), ("mask_key", self.mask_key)):
             require(name, key[:80], is_hex(key, 32), "64 digits of hexadecimal")
 
-    def signed(self, identity: Ed25519PrivateKey) -> str:
-        """The signature that belongs here."""
-        return attest(identity, _KEYS, *self._facts())
+    def signed(self, identity: Ed25519PrivateKey) -> Keys:
+        """These keys in the signature of `identity`."""
+        return replace(self, signature=attest(identity, _KEYS, *self._facts()))
 
     def signed_by(self, public: str) -> bool:
         """Whether the identity `public` made these keys."""
@@ -91,11 +96,16 @@ class Shares:
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """A site's shares for every other site of the cohort."""
+    """A site's shares for every other site of the cohort, and a commitment to its own mask's seed."""
 
     site: str
     cohort: str
     shares: tuple[Shares, ...]
+    commitment: str
+
+    def __post_init__(self) -> None:
+        require("site", self.site[:80], is_name(self.site), NAME)
+        require("commitment", self.commitment[:80], is_hex(self.commitment, 32), "64 digits of hexadecimal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +148,15 @@ class Unmask(Confirm):
 
     confirmed: tuple[Confirmed, ...]
 
+    def repeats(self, asked: Confirm) -> bool:
+        """Whether it names the list in `asked`."""
+        own = (self.run_id, self.plan_digest, self.round, self.cohort, self.survivors)
+        return own == (asked.run_id, asked.plan_digest, asked.round, asked.cohort, asked.survivors)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """A share of `of`'s secret: its own mask's seed if it is a survivor, its mask key if it is not."""
+    """A share of `of`'s secret: its own mask's seed if it survived, its mask key if it did not."""
 
     of: str
     survivor: bool
