@@ -3,8 +3,8 @@
 Bonawitz et al., "Practical secure aggregation for privacy-preserving machine learning" (2017), with its
 round of consistency. Formal guarantee: where 2m > n + c, of no honest site do a server and c sites come
 to know both secrets, and what they can take the masks off is the sum of all survivors of one list, which
-m sites signed: it holds the noise of m - c honest sites at least. Each step happens once; what is secret
-is in this object's memory alone, and is gone with it.
+m sites signed, having answered one model: it holds the noise of m - c honest sites at least. Each step
+happens once; what is secret is in this object's memory alone, and is gone with it.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class Attempt:
         self._shared: Shared | None = None
         self._kept: Dealt | None = None
         self._dealt: Mapping[str, Dealt] | None = None
+        self._state = ""
         self._confirmed: tuple[Confirm, Confirmed] | None = None
         self._unmasked: tuple[tuple[str, ...], Unmasked] | None = None
 
@@ -173,9 +174,9 @@ class Attempt:
             dealt=dealt,
         )
 
-    def sent(self, masks: Masks) -> None:
-        """The vector under `masks` is this attempt's: its final bytes are on disk."""
-        self._dealt = masks.dealt
+    def sent(self, masks: Masks, state_digest: str) -> None:
+        """The vector under `masks`, made of that state, is this attempt's: its final bytes are on disk."""
+        self._dealt, self._state = masks.dealt, state_digest
 
     def confirm(self, asked: Confirm) -> Confirmed:
         """This site's signature of a list of survivors: of one list, with itself and m sites or more."""
@@ -191,7 +192,7 @@ class Attempt:
         if not ordered or self._site not in names or not names <= set(self._dealt):
             raise Refusal(RefusalCode.MALFORMED, "not a list of sites whose masks meet, this one among them")
         self._require_enough(len(names), "sites survived")
-        confirmed = Confirmed.sign(self._identity, self._site, asked)
+        confirmed = Confirmed.sign(self._identity, self._site, asked, self._state)
         self._confirmed = (asked, confirmed)
         return confirmed
 
@@ -243,8 +244,10 @@ class Attempt:
                     RefusalCode.MALFORMED, f"{confirmed.site[:64]!r} has no signature to give, or two"
                 )
             require_unexpired(member)
-            if not confirmed.signed_by(member.key, asked):
-                raise Refusal(RefusalCode.MALFORMED, f"{confirmed.site} did not sign this list")
+            if not confirmed.signed_by(member.key, asked, self._state):
+                raise Refusal(
+                    RefusalCode.MALFORMED, f"{confirmed.site} did not sign this list, or saw another model"
+                )
             signers.add(confirmed.site)
         self._require_enough(len(signers), "sites signed")
 

@@ -156,6 +156,7 @@ class LocalGate:
             charge=charge.id,
             total=total,
             head=self._ledger.head(query.plan_digest),
+            packing=opened.plan.packing,
         )
 
     def _answer(

@@ -70,7 +70,7 @@ class Masking:
 
     def sent(self, query: Query, masks: Masks) -> None:
         """The answer to `query` is on disk: no other vector of its attempt will ever be."""
-        self._attempts[query.plan_digest].sent(masks)
+        self._attempts[query.plan_digest].sent(masks, query.state_digest)
 
     def confirm(self, plan: Plan, asked: Confirm) -> Confirmed:
         """See `Attempt.confirm`."""

@@ -45,6 +45,8 @@ def describe(
             "unit": plan.unit,
             "neighbouring": NEIGHBOURING,
             "trust": plan.trust,
+            "compression": plan.compression,
+            "keep": plan.keep,
             "accountant": ACCOUNTANT,
             "delta": plan.delta,
             "epsilon_target": _finite(epsilon_target),
