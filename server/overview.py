@@ -104,12 +104,13 @@ def _sites(config: ServerFile, plan: Plan, told: Mapping[str, Any], running: boo
             online = flower.nodes()
         except FlowerError:
             online = None
+    numbers = {site: node for site, (_, node) in nodes.items()}
     return [
         {
             "name": member.site,
-            "connected": None
-            if online is None
-            else online.get(nodes.get(member.site, ["", ""])[1]) == "online",
+            "connected": None if online is None else online.get(numbers.get(member.site, "")) == "online",
+            "enrolled": member.site in told.get("enrolled", ()),
+            "answered": member.site in told.get("answered", ()),
         }
         for member in plan.roster
     ]
