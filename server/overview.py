@@ -128,7 +128,8 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     for child in told["processes"]:
         number = f" (process {child['pid']})" if child["pid"] else ""
         again = f", restarted {child['restarts']} times" if child["restarts"] else ""
-        yield f"  {child['name']}: {child['state']}{number}{again}"
+        ended = child["state"] == "failed" and child["exit"] == 0
+        yield f"  {child['name']}: {'finished' if ended else child['state']}{number}{again}"
     words = f": {run['words']}" if run["words"] else ""
     yield f"run {run['id']}: {run['state']}{words}, round {run['round']} of {run['rounds']}{_left(run)}"
     for site in told["sites"]:
