@@ -77,7 +77,7 @@ class Masks:
 
 
 class Attempt:
-    """`site`'s part in the attempt `asked` under `plan`, in the order share, masks, sent, confirm, unmask."""
+    """`site`'s part in the attempt `asked` under `plan`, in the order share, masks, use, confirm, unmask."""
 
     def __init__(self, plan: Plan, site: str, identity: Ed25519PrivateKey, asked: Advertise) -> None:
         self.asked = asked
@@ -173,8 +173,10 @@ class Attempt:
             dealt=dealt,
         )
 
-    def sent(self, masks: Masks) -> None:
-        """The vector under `masks` is this attempt's: its final bytes are on disk."""
+    def use(self, masks: Masks) -> None:
+        """From here on `masks` are on this attempt's vector: no other is ever masked."""
+        if self._dealt is not None:
+            raise _stale("this attempt's masks are on a vector already")
         self._dealt = masks.dealt
 
     def confirm(self, asked: Confirm) -> Confirmed:
