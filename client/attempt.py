@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from torch import Tensor
 
-from common.errors import InputError, Refusal, RefusalCode
+from common.errors import Refusal, RefusalCode
 from common.plan import Plan
 from common.roster import Member
 from common.secagg.agreement import commitment, opened, own_key, pair_key, public_half, sealed
@@ -251,10 +251,7 @@ class Attempt:
         self._require_enough(len(signers), "sites signed")
 
     def _open(self, box: Shares, sender: Keys, secrets: Secrets) -> Dealt:
-        try:
-            plain = opened(box.sealed, secrets.cipher, sender.cipher_key, self.asked, box.sender, self._site)
-        except InputError as error:
-            raise Refusal(RefusalCode.MALFORMED, str(error)) from None
+        plain = opened(box.sealed, secrets.cipher, sender.cipher_key, self.asked, box.sender, self._site)
         dealt = Dealt(seed=plain[:SHARE], key=plain[SHARE:])
         if not (well_formed(dealt.seed) and well_formed(dealt.key)):
             raise Refusal(RefusalCode.MALFORMED, f"what {box.sender} sealed are no shares")

@@ -88,7 +88,7 @@ class Door:
     def answer(self, content: RecordDict) -> RecordDict:
         """The answer to one message: an acceptance, a release or a fixed code; words go to the site's log.
 
-        What is not under the coordinator's seal gets a code without one: the site signs nothing for strangers.
+        What is not under the coordinator's seal gets a code without one: a site signs nothing for strangers.
         """
         asked: Seal | None = None
         try:

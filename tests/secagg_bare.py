@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,11 @@ def vectors_of(plan: Plan, seed: int = 0) -> dict[str, Tensor]:
     return {
         member.site: torch.randint(-most, most, (plan.dimension,), generator=random) for member in plan.roster
     }
+
+
+def summed(vectors: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
+    """The plain sum of the vectors of `names`."""
+    return torch.stack([vectors[name] for name in names]).sum(dim=0)
 
 
 def asked_of(plan: Plan, round: int = 1) -> Advertise:

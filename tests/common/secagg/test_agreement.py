@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from common.errors import InputError
+from common.errors import Refusal
 from common.secagg.agreement import (
     commitment,
     derived,
@@ -56,7 +56,7 @@ def test_the_exchange_is_that_of_rfc_7748() -> None:
 
 @pytest.mark.parametrize("public", LOW_ORDER)
 def test_a_public_key_that_makes_every_secret_the_same_is_refused(public: str) -> None:
-    with pytest.raises(InputError, match="no X25519 key"):
+    with pytest.raises(Refusal, match="no X25519 key"):
         exchange(ALICE, public)
 
 
@@ -88,8 +88,8 @@ def test_both_sites_of_a_pair_make_the_same_key_and_no_other_attempt_does() -> N
 
 def test_the_own_mask_and_the_commitment_are_of_one_attempt_and_site() -> None:
     for make in (own_key, commitment):
-        made = {make(bytes(32), asked, "alice") for asked in (ASKED, *OTHERS)}  # type: ignore[operator]
-        made |= {make(bytes(32), ASKED, "bob"), make(b"\x01" + bytes(31), ASKED, "alice")}  # type: ignore[operator]
+        made = {make(bytes(32), asked, "alice") for asked in (ASKED, *OTHERS)}
+        made |= {make(bytes(32), ASKED, "bob"), make(b"\x01" + bytes(31), ASKED, "alice")}
         assert len(made) == len(OTHERS) + 3
 
 
@@ -100,5 +100,5 @@ def test_a_box_opens_for_its_recipient_in_its_attempt_alone() -> None:
     wrong += [(box, ASKED, "bob", "alice"), (box, ASKED, "carol", "bob"), (box, ASKED, "alice", "carol")]
     wrong += [(box[:-1] + bytes([box[-1] ^ 1]), ASKED, "alice", "bob"), (b"", ASKED, "alice", "bob")]
     for given, asked, sender, recipient in wrong:
-        with pytest.raises(InputError, match="does not open"):
+        with pytest.raises(Refusal, match="does not open"):
             opened(given, BOB, public_half(ALICE), asked, sender, recipient)

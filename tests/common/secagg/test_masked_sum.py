@@ -14,7 +14,18 @@ from common.errors import FedmotionError, InputError, Refusal
 from common.plan import Plan
 from common.secagg.masked_sum import MaskedSum
 from common.secagg.messages import Share, Unmask, Unmasked
-from tests.secagg_bare import PHASES, attempt, bare_plan, begin, boxes, least_of, listed, masked, vectors_of
+from tests.secagg_bare import (
+    PHASES,
+    attempt,
+    bare_plan,
+    begin,
+    boxes,
+    least_of,
+    listed,
+    masked,
+    summed,
+    vectors_of,
+)
 
 
 @pytest.mark.parametrize("sites", [2, 3, 5, 12])
@@ -23,7 +34,7 @@ def test_the_sum_is_exact(sites: int, bits: int) -> None:
     plan = bare_plan(sites, modulus_bits=bits, noise_multiplier=400.0)
     vectors = vectors_of(replace(plan, modulus_bits=32))
     total, _ = attempt(plan, vectors)
-    assert total is not None and torch.equal(total, sum(vectors.values()))
+    assert total is not None and torch.equal(total, summed(vectors, vectors))
 
 
 @pytest.mark.attack
@@ -34,7 +45,7 @@ def test_the_sum_is_exact_for_two_to_a_hundred_sites() -> None:
         vectors = vectors_of(plan)
         gone = {name: PHASES[i % 4] for i, name in enumerate(list(vectors)[: sites - plan.min_sites])}
         total, arrived = attempt(plan, vectors, gone)
-        assert total is not None and torch.equal(total, sum(vectors[name] for name in arrived))
+        assert total is not None and torch.equal(total, summed(vectors, arrived))
 
 
 def check_pattern(plan: Plan, pattern: Iterable[str | None]) -> bool:
@@ -44,7 +55,7 @@ def check_pattern(plan: Plan, pattern: Iterable[str | None]) -> bool:
     left = len(vectors) - len(gone)
     assert (total is not None) == (left >= plan.min_sites), f"{gone}: {left} sites stayed to the end"
     if total is not None:
-        assert torch.equal(total, sum(vectors[name] for name in arrived))
+        assert torch.equal(total, summed(vectors, arrived))
     return total is not None
 
 
@@ -77,8 +88,7 @@ def heard(plan: Plan, lost: int = 0) -> tuple[MaskedSum, list[Unmasked], torch.T
         total.add(name, masked(sites[name], cohort, boxes(shared, name), vectors[name]))
     asked = listed(cohort, alive)
     unmask = Unmask(**vars(asked), confirmed=tuple(sites[name].confirm(asked) for name in alive))
-    expected = torch.stack([vectors[name] for name in alive]).sum(dim=0)
-    return total, [sites[name].unmask(unmask) for name in alive], expected
+    return total, [sites[name].unmask(unmask) for name in alive], summed(vectors, alive)
 
 
 def lying(reply: Unmasked) -> Unmasked:
