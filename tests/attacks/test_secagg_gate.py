@@ -19,6 +19,7 @@ from torch import Tensor
 
 from client.ledger import Ledger
 from client.mechanism import SampledGaussian
+from client.membership import AGREED
 from common.errors import FedmotionError, Refusal, RefusalCode
 from common.secagg.sizes import sizes_for
 from tests.leaks import noting_sums
@@ -253,6 +254,25 @@ def test_without_noise_there_is_no_share_and_no_promise(tmp_path: Path) -> None:
     with watching() as sums, noting_sums() as plain:
         Lone(tmp_path, plan).release(crowd(6))
     assert torch.equal(sums[0], plain[0]) and plan.guarantee == "none"
+
+
+def test_without_its_stewards_agreement_a_site_takes_no_further_step(tmp_path: Path) -> None:
+    """Taken back between two steps, it holds from the next one on."""
+    with federation(tmp_path, 2, 2, people=1) as (plan, sites):
+        attempt = Attempt(plan, sites)
+        attempt.advertise(sites)
+        (sites["site000"].membership.folder / AGREED / f"{plan.digest()}.json").unlink()
+        attempt.share(sites)
+        attempt.release(["site000"])
+        attempt.confirm(["site000"])
+        attempt.unmask(["site000"])
+        again = Attempt(plan, sites)
+        again.advertise(sites)
+        phases = [(phase, name) for phase, name, _ in attempt.refusals + again.refusals]
+        codes = {refused.code for _, _, refused in attempt.refusals + again.refusals}
+        assert phases == [(phase, "site000") for phase in (*PHASES[1:], PHASES[0])]
+        assert codes == {RefusalCode.NOT_AGREED}
+        assert sites["site000"].ledger.events() == [] and set(attempt.shared) == {"site001"}
 
 
 def test_a_site_that_is_not_in_the_roster_accepts_no_such_plan(tmp_path: Path) -> None:
