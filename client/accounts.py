@@ -178,6 +178,18 @@ class Accounts:
             if count
         ]
 
+    def has_to_reserve(self, plan: Plan, digest: str, cost: float) -> bool:
+        """Whether `plan` is not reserved yet; Refusal where it may not be."""
+        known = self.runs.get(plan.run_id)
+        if known == digest:
+            return False
+        if known is not None:
+            raise Refusal(RefusalCode.POLICY, f"run {plan.run_id} already has another plan here")
+        if plan.unit != self.owner.unit:
+            raise Refusal(RefusalCode.POLICY, f"the ledger's unit is {self.owner.unit}, not {plan.unit}")
+        self.require_room(cost, plan.delta)
+        return True
+
     def require_room(self, epsilon: float, delta: float) -> None:
         """Raise Refusal(BUDGET_EXHAUSTED) unless a plan of this cost fits beside those reserved."""
         used, budget = self.reserved(), self.owner.budget

@@ -3,8 +3,8 @@
 Bonawitz et al., "Practical secure aggregation for privacy-preserving machine learning" (2017), with its
 round of consistency. Formal guarantee: where 2m > n + c, of no honest site do a server and c sites come
 to know both secrets, and what they can take the masks off is the sum of all survivors of one list, which
-m sites signed: it holds the noise of m - c honest sites at least. Each step happens once; what is secret
-is in this object's memory alone, and is gone with it.
+m sites signed, having answered one model: it holds the noise of m - c honest sites at least. Each step
+happens once; what is secret is in this object's memory alone, and is gone with it.
 """
 
 from __future__ import annotations
@@ -60,12 +60,13 @@ class Dealt:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Masks:
-    """The masks of one attempt with the sites whose shares this one holds: for one vector."""
+    """The masks of one attempt with the sites whose shares this one holds: for one vector, of `state`."""
 
     own: bytes
     pairs: tuple[tuple[bytes, int], ...]
     bits: int
     dealt: Mapping[str, Dealt]
+    state: str
 
     def onto(self, total: Tensor) -> Tensor:
         """`total` `[dimension]` int64 under all masks modulo 2^bits: int32 or int64, uniform words."""
@@ -96,6 +97,7 @@ class Attempt:
         self._shared: Shared | None = None
         self._kept: Dealt | None = None
         self._dealt: Mapping[str, Dealt] | None = None
+        self._state = ""
         self._confirmed: tuple[Confirm, Confirmed] | None = None
         self._unmasked: tuple[tuple[str, ...], Unmasked] | None = None
 
@@ -139,7 +141,7 @@ class Attempt:
         )
         return self._shared
 
-    def masks(self, cohort_digest: str, shares: Sequence[Shares]) -> Masks:
+    def masks(self, cohort_digest: str, shares: Sequence[Shares], state_digest: str) -> Masks:
         """The masks for this attempt's one vector, between the senders of `shares` and this site.
 
         Refusal unless all shares open, and with this site's own are of m sites or more.
@@ -171,13 +173,14 @@ class Attempt:
             pairs=tuple(pairs),
             bits=self._plan.modulus_bits,
             dealt=dealt,
+            state=state_digest,
         )
 
     def use(self, masks: Masks) -> None:
         """From here on `masks` are on this attempt's vector: no other is ever masked."""
         if self._dealt is not None:
             raise _stale("this attempt's masks are on a vector already")
-        self._dealt = masks.dealt
+        self._dealt, self._state = masks.dealt, masks.state
 
     def confirm(self, asked: Confirm) -> Confirmed:
         """This site's signature of a list of survivors: of one list, with itself and m sites or more."""
@@ -193,7 +196,7 @@ class Attempt:
         if not ordered or self._site not in names or not names <= set(self._dealt):
             raise Refusal(RefusalCode.MALFORMED, "not a list of sites whose masks meet, this one among them")
         self._require_enough(len(names), "sites survived")
-        confirmed = Confirmed.sign(self._identity, self._site, asked)
+        confirmed = Confirmed.sign(self._identity, self._site, asked, self._state)
         self._confirmed = (asked, confirmed)
         return confirmed
 
@@ -245,8 +248,10 @@ class Attempt:
                     RefusalCode.MALFORMED, f"{confirmed.site[:64]!r} has no signature to give, or two"
                 )
             require_unexpired(member)
-            if not confirmed.signed_by(member.key, asked):
-                raise Refusal(RefusalCode.MALFORMED, f"{confirmed.site} did not sign this list")
+            if not confirmed.signed_by(member.key, asked, self._state):
+                raise Refusal(
+                    RefusalCode.MALFORMED, f"{confirmed.site} did not sign this list, or saw another model"
+                )
             signers.add(confirmed.site)
         self._require_enough(len(signers), "sites signed")
 

@@ -100,7 +100,7 @@ class Ledger:
         Raises DamageError if anything in it was changed.
         """
         if not path.is_file():
-            raise InputError(f"there is no ledger {path}")
+            raise InputError(f"there is no ledger {path}: make a new site's with fedmotion ledger init")
         try:
             book = Book(path, None, gate=False)
             book.check()
@@ -170,14 +170,8 @@ class Ledger:
         cost = epsilon([plan.reserved()], plan.delta)
         self._require_gate()
         with self._book.transaction() as page:
-            known = self.accounts.runs.get(plan.run_id)
-            if known is not None:
-                if known == digest:
-                    return
-                raise Refusal(RefusalCode.POLICY, f"run {plan.run_id} already has another plan here")
-            if plan.unit != self.unit:
-                raise Refusal(RefusalCode.POLICY, f"the ledger's unit is {self.unit}, not {plan.unit}")
-            self.accounts.require_room(cost, plan.delta)
+            if not self.accounts.has_to_reserve(plan, digest, cost):
+                return
             page.append(
                 "reserved",
                 arrays,
@@ -187,6 +181,10 @@ class Ledger:
                 delta=plan.delta,
                 arrays=hashlib.sha256(arrays).hexdigest(),
             )
+
+    def require_room(self, plan: Plan) -> None:
+        """Raise what `reserve` would, and reserve nothing."""
+        self.accounts.has_to_reserve(plan, plan.digest(), epsilon([plan.reserved()], plan.delta))
 
     def plan(self, digest: str) -> tuple[Plan, bytes]:
         """An accepted plan and its arrays; raises Refusal(UNKNOWN_PLAN)."""

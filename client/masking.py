@@ -67,7 +67,7 @@ class Masking:
     def masks(self, plan: Plan, query: Query, shares: Sequence[Shares]) -> Masks:
         """See `Attempt.masks`."""
         held = self._held(plan, query.plan_digest, query.run_id, query.round)
-        return held.masks(query.cohort, shares)
+        return held.masks(query.cohort, shares, query.state_digest)
 
     def masked(self, plan_digest: str, total: Tensor, masks: Masks | None) -> Tensor:
         """`total` under `masks`, which are used up by it; Refusal(UNAVAILABLE) where there are none."""

@@ -17,6 +17,9 @@ from common.secagg.masked_sum import MaskedSum
 from common.secagg.messages import Advertise, Cohort, Confirm, Shared, Shares, Unmask
 from tests.secagg_round import identity_of, secagg_plan
 
+STATE = "5a" * 32
+"""The model that every site is shown."""
+
 PHASES = ("share", "release", "confirm", "unmask")
 
 
@@ -61,9 +64,11 @@ def boxes(shared: Mapping[str, Shared], name: str) -> list[Shares]:
     return [box for answer in shared.values() for box in answer.shares if box.recipient == name]
 
 
-def masked(site: Attempt, cohort: Cohort, shares: Sequence[Shares], vector: Tensor) -> Tensor:
+def masked(
+    site: Attempt, cohort: Cohort, shares: Sequence[Shares], vector: Tensor, state: str = STATE
+) -> Tensor:
     """What the gate does with a site's masks."""
-    masks = site.masks(cohort.digest(), shares)
+    masks = site.masks(cohort.digest(), shares, state)
     site.use(masks)
     return masks.onto(vector)
 

@@ -26,6 +26,10 @@ from tests.attacks.test_non_interference import (
     check_replies_are_the_same,
 )
 from tests.attacks.test_one_run_audit import EIGHT, check_audit
+from tests.attacks.test_operational_logs import (
+    check_no_word_of_people_in_the_log,
+    check_same_whoever_they_are,
+)
 from tests.attacks.test_public_assets import (
     check_arrays,
     check_base,
@@ -36,6 +40,7 @@ from tests.attacks.test_public_assets import (
     check_padding,
 )
 from tests.attacks.test_secagg import (
+    check_one_model,
     check_one_share,
     check_own_mask,
     check_signed_keys,
@@ -103,11 +108,14 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "leak_text": (check_no_word_of_people,),
     "leak_crash": (check_no_word_of_people,),
     "leak_length": (check_lengths,),
+    "talkative_log": (check_no_word_of_people_in_the_log,),
+    "counting_log": (check_same_whoever_they_are,),
     "prints": (check_process_is_silent,),
     "sends": (check_process_is_silent,),
     "writes_a_file": (check_process_is_silent,),
     "starts_a_process": (check_process_is_silent,),
     "unsigned_lists": (check_split_view,),
+    "any_model": (check_one_model,),
     "lists_forgotten": (check_one_share,),
     "unsigned_keys": (check_signed_keys,),
     "any_number": (check_small_cohorts,),

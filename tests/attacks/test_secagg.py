@@ -23,7 +23,7 @@ from common.secagg.agreement import own_key, pair_key, public_half
 from common.secagg.masks import Words, add_mask, centred, pair_sign, words_of, zeros
 from common.secagg.messages import Cohort, Confirm, Confirmed, Shared, Unmask, Unmasked
 from common.secagg.shamir import joined
-from tests.secagg_bare import bare_plan, begin, boxes, listed, masked, summed, vectors_of
+from tests.secagg_bare import STATE, bare_plan, begin, boxes, listed, masked, summed, vectors_of
 from tests.secagg_round import identity_of, names_of
 
 
@@ -38,7 +38,9 @@ class Attack:
         self.honest = self.names[:-1]
         self.sites, self.cohort = begin(self.plan)
         self.shared: dict[str, Shared] = {n: s.share(self.cohort) for n, s in self.sites.items()}
-        self.known = self.sites[self.colluder].masks(self.cohort.digest(), boxes(self.shared, self.colluder))
+        self.known = self.sites[self.colluder].masks(
+            self.cohort.digest(), boxes(self.shared, self.colluder), STATE
+        )
         self.sent: dict[str, Tensor] = {
             name: masked(self.sites[name], self.cohort, boxes(self.shared, name), self.vectors[name])
             for name in self.honest
@@ -48,7 +50,7 @@ class Attack:
     def confirmed(self, name: str, asked: Confirm) -> Confirmed:
         """An honest site's signature, asked for; the colluder's, made."""
         if name == self.colluder:
-            return Confirmed.sign(identity_of(name), name, asked)
+            return Confirmed.sign(identity_of(name), name, asked, STATE)
         return self.sites[name].confirm(asked)
 
     def ask(self, name: str, asked: Confirm, confirmed: Sequence[Confirmed]) -> bool:
@@ -163,7 +165,7 @@ def check_one_share(_: Path) -> None:
     without = listed(attack.cohort, [target, *others])
     for asked in (whole_list, without, whole_list):
         signers = [name for name in (victim, *others) if name in asked.survivors]
-        signatures = [Confirmed.sign(identity_of(name), name, asked) for name in signers]
+        signatures = [Confirmed.sign(identity_of(name), name, asked, STATE) for name in signers]
         with contextlib.suppress(Refusal):
             signatures.append(attack.confirmed(target, asked))
         attack.ask(target, asked, signatures)
@@ -242,6 +244,27 @@ def test_a_cohort_of_fewer_than_the_plan_needs_is_refused(tmp_path: Path) -> Non
     check_small_cohorts(tmp_path)
 
 
+def check_one_model(_: Path) -> None:
+    """Sites that answered different models in one attempt take no mask off: no sum of some of them opens."""
+    plan = bare_plan(5)
+    vectors = vectors_of(plan)
+    sites, cohort = begin(plan)
+    shared = {name: site.share(cohort) for name, site in sites.items()}
+    for name, site in sites.items():
+        state = "a5" * 32 if name == "site000" else STATE
+        masked(site, cohort, boxes(shared, name), vectors[name], state)
+    asked = listed(cohort, sites)
+    unmask = Unmask(**vars(asked), confirmed=tuple(site.confirm(asked) for site in sites.values()))
+    for name, site in sites.items():
+        with contextlib.suppress(Refusal):
+            site.unmask(unmask)
+            raise AssertionError(f"{name} gave its shares for vectors of two models")
+
+
+def test_vectors_of_different_models_are_never_unmasked(tmp_path: Path) -> None:
+    check_one_model(tmp_path)
+
+
 def test_the_server_cannot_serve_two_attempts_with_one_set_of_keys() -> None:
     """Keys, shares and masks of one attempt are of no use in another of the same round."""
     plan = bare_plan(5)
@@ -251,7 +274,7 @@ def test_the_server_cannot_serve_two_attempts_with_one_set_of_keys() -> None:
     again, second = begin(plan)
     assert not refuses(again["site000"], second)
     try:
-        again["site000"].masks(second.digest(), boxes(shared, "site000"))
+        again["site000"].masks(second.digest(), boxes(shared, "site000"), STATE)
     except Refusal:
         pass
     else:

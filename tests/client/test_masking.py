@@ -16,7 +16,7 @@ from client.masking import Masking
 from common.errors import Refusal, RefusalCode
 from common.plan import Plan
 from common.secagg.messages import Advertise, Cohort, Confirm, Confirmed, Shared, Unmask
-from tests.secagg_bare import asked_of, bare_plan, begin, boxes, listed, masked, vectors_of
+from tests.secagg_bare import STATE, asked_of, bare_plan, begin, boxes, listed, masked, vectors_of
 from tests.secagg_round import identity_of, names_of
 
 PLAN = bare_plan(5)
@@ -48,7 +48,7 @@ def released(given: Sharing) -> Sharing:
 
 
 def signed(asked: Confirm, *names: str) -> Unmask:
-    confirmed = tuple(Confirmed.sign(identity_of(name), name, asked) for name in names)
+    confirmed = tuple(Confirmed.sign(identity_of(name), name, asked, STATE) for name in names)
     return Unmask(**vars(asked), confirmed=confirmed)
 
 
@@ -166,10 +166,10 @@ def test_a_site_shares_with_one_cohort_an_attempt(shared: Sharing) -> None:
 def test_the_masks_are_for_the_shared_cohort_and_for_one_vector(shared: Sharing) -> None:
     sites, cohort, answers = shared
     site, given = sites[ME], boxes(answers, ME)
-    assert code(lambda: site.masks("00" * 32, given)) is RefusalCode.STALE
-    assert code(lambda: begin(PLAN)[0][ME].masks(cohort.digest(), given)) is RefusalCode.STALE
-    site.use(site.masks(cohort.digest(), given))
-    assert code(lambda: site.masks(cohort.digest(), given)) is RefusalCode.STALE
+    assert code(lambda: site.masks("00" * 32, given, STATE)) is RefusalCode.STALE
+    assert code(lambda: begin(PLAN)[0][ME].masks(cohort.digest(), given, STATE)) is RefusalCode.STALE
+    site.use(site.masks(cohort.digest(), given, STATE))
+    assert code(lambda: site.masks(cohort.digest(), given, STATE)) is RefusalCode.STALE
 
 
 def test_shares_that_do_not_open_or_are_too_few_give_no_masks(shared: Sharing) -> None:
@@ -183,16 +183,18 @@ def test_shares_that_do_not_open_or_are_too_few_give_no_masks(shared: Sharing) -
         [replace(given[0], sender=given[1].sender), *given[2:]],
         [replace(given[0], sender="zoe"), *given],
     ):
-        assert code(lambda wrong=wrong: sites[ME].masks(cohort.digest(), wrong)) is RefusalCode.MALFORMED  # type: ignore[misc]
-    assert code(lambda: sites[ME].masks(cohort.digest(), given[:2])) is RefusalCode.OUTSIDE_PLAN
-    sites[ME].masks(cohort.digest(), given[:3])
+        with pytest.raises(Refusal) as caught:
+            sites[ME].masks(cohort.digest(), wrong, STATE)
+        assert caught.value.code is RefusalCode.MALFORMED
+    assert code(lambda: sites[ME].masks(cohort.digest(), given[:2], STATE)) is RefusalCode.OUTSIDE_PLAN
+    sites[ME].masks(cohort.digest(), given[:3], STATE)
 
 
 def test_the_same_masks_are_never_on_two_vectors(shared: Sharing) -> None:
     """Two vectors under one mask could be subtracted: their difference has noise, but no mask."""
     sites, cohort, answers = shared
-    first = sites[ME].masks(cohort.digest(), boxes(answers, ME))
-    again = sites[ME].masks(cohort.digest(), boxes(answers, ME))  # the first came to nothing
+    first = sites[ME].masks(cohort.digest(), boxes(answers, ME), STATE)
+    again = sites[ME].masks(cohort.digest(), boxes(answers, ME), STATE)  # the first came to nothing
     sites[ME].use(first)
     assert code(lambda: sites[ME].use(again)) is RefusalCode.STALE
 
@@ -210,7 +212,7 @@ def test_a_list_is_signed_once_with_this_site_on_it_and_enough_others(shared: Sh
     assert code(lambda: site.confirm(twice)) is RefusalCode.MALFORMED
     asked = listed(cohort, names[:4])
     confirmed = site.confirm(asked)
-    assert confirmed.signed_by(PLAN.roster[0].key, asked) and site.confirm(asked) == confirmed
+    assert confirmed.signed_by(PLAN.roster[0].key, asked, STATE) and site.confirm(asked) == confirmed
     assert code(lambda: site.confirm(listed(cohort, names))) is RefusalCode.STALE
 
 
@@ -248,7 +250,7 @@ def test_after_unmasking_no_secret_is_left_in_memory(shared: Sharing) -> None:
     site.confirm(asked)
     site.unmask(signed(asked, *names_of(5)))
     assert site._secrets is None and site._kept is None and not site._dealt
-    assert code(lambda: site.masks(cohort.digest(), [])) is RefusalCode.STALE
+    assert code(lambda: site.masks(cohort.digest(), [], STATE)) is RefusalCode.STALE
 
 
 def test_an_attempt_that_is_not_held_any_more_is_stale() -> None:
