@@ -39,6 +39,16 @@ from tests.attacks.test_public_assets import (
     check_norms,
     check_padding,
 )
+from tests.attacks.test_secagg import (
+    check_one_model,
+    check_one_share,
+    check_own_mask,
+    check_signed_keys,
+    check_small_cohorts,
+    check_split_view,
+)
+from tests.attacks.test_secagg_gate import check_fresh, check_hidden, check_integer_sensitivity, check_noise
+from tests.client.test_integers import check_rounding
 from tests.sabotage import DEFECTS, apply
 from tests.test_method_laws import (
     METHODS,
@@ -104,6 +114,18 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "sends": (check_process_is_silent,),
     "writes_a_file": (check_process_is_silent,),
     "starts_a_process": (check_process_is_silent,),
+    "unsigned_lists": (check_split_view,),
+    "any_model": (check_one_model,),
+    "lists_forgotten": (check_one_share,),
+    "unsigned_keys": (check_signed_keys,),
+    "any_number": (check_small_cohorts,),
+    "without_own_mask": (check_own_mask,),
+    "unmasked": (check_hidden,),
+    "thin_shares": (check_noise,),
+    "noised_once": (check_fresh,),
+    "to_nearest": (check_rounding,),
+    "to_nearest_unverified": (check_rounding,),
+    "no_integer_clip": (check_integer_sensitivity,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
 
