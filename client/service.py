@@ -56,7 +56,7 @@ class GateService(gate_pb2_grpc.GateServicer):
         try:
             question = from_parcel(request)
         except Refusal as refusal:
-            _log.warning("refused: %s (%s)", refusal.code, refusal)
+            _log.warning("refused before the door: %s", refusal.code)
             return to_parcel(encode_refusal(refusal.code))
         with self._one_at_a_time:
             return to_parcel(self._door.answer(question))
