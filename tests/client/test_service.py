@@ -121,7 +121,7 @@ def test_garbage_on_the_socket_changes_nothing(site: StartedSite) -> None:
             client.connect(str(site.places.socket))
             client.sendall(garbage)
     with grpc.insecure_channel(f"unix:{site.places.socket}", options=CHANNEL) as channel:
-        raw = channel.unary_unary("/fedmotion.gate.v1.Gate/Answer")
+        raw: Any = channel.unary_unary("/fedmotion.gate.v1.Gate/Answer")
         with pytest.raises(grpc.RpcError):
             raw(b"\xff" * 1000, timeout=30)
         stub = gate_pb2_grpc.GateStub(channel)
