@@ -22,6 +22,7 @@ COMMANDS: Commands = {
     "pretrain": ("simulations.pretrain_cli", "pretrain", "Train a generator on public motions alone."),
     "plan": ("server.cli", "plan", "What a budget buys, before any data are read."),
     "generate": ("server.cli", "generate", "Draw motions from a run's generator."),
+    "server": ("server.operation", "server", "Plan a run over real sites, start it and look after it."),
     "data": ("client.data", "data", "Look at motion data in any format, or convert them."),
     "keys": (
         "Make and look after the keys of a site or a server.",
@@ -50,6 +51,7 @@ COMMANDS: Commands = {
             "revoke": ("server.admission_cli", "revoke", "At the server: believe a site's key no longer."),
             "show": ("client.agreement", "show", "At the site: what a run plan asks, in plain words."),
             "agree": ("client.agreement", "agree", "At the site: say yes to one run plan, by its hash."),
+            "retract": ("client.agreement", "retract", "At the site: take the yes to a plan back."),
         },
     ),
     "client": (

@@ -62,6 +62,7 @@ def prepare_folders(places: Places, users: Runners) -> None:
     group = None if users.messenger is None else users.messenger.gid
     for folder in (places.run, places.logs):
         _own(folder, 0o755)
+    _own(places.words, 0o700, users.gate)
     _own(places.gate, 0o2750, users.gate, group)
     if users.messenger is not None and places.flower.exists():
         if places.flower.stat().st_uid != users.messenger.uid:
