@@ -18,6 +18,10 @@ from tests.attacks.test_deleted_ledger import (
 )
 from tests.attacks.test_hostile_messages import check_cheap_plans_are_refused, check_policy, check_replays
 from tests.attacks.test_mechanism_tester import check_tester_accepts
+from tests.attacks.test_messengers_user import (
+    check_the_messenger_reads_nothing,
+    check_what_it_could_read_is_refused,
+)
 from tests.attacks.test_non_interference import (
     PEOPLE,
     check_lengths,
@@ -103,6 +107,8 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "unbounded_plan": (check_cost,),
     "norms_not_compared": (check_norms,),
     "chunk_falls_together": (check_damaged_windows,),
+    "no_drop": (check_the_messenger_reads_nothing,),
+    "rights_not_asked": (check_what_it_could_read_is_refused,),
     "leak_count": (replies,),
     "leak_norm": (replies,),
     "leak_text": (check_no_word_of_people,),
