@@ -95,7 +95,7 @@ def init(
     with writing(file.ledger):
         file.ledger.parent.mkdir(parents=True, exist_ok=True)
     file.create_ledger()
-    budget = {"epsilon": file.budget.epsilon, "delta": file.budget.delta}
+    budget: dict[str, float | None] = dict(file.budget)
     _teller()(f"{file.ledger}: every {file.unit} has a lifetime budget of {_said(budget)}")
 
 

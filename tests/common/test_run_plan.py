@@ -83,7 +83,7 @@ def test_a_forged_or_broken_file_is_one_line(harm: Any, path: Path) -> None:
     fields = json.loads(path.read_text())
     harm(fields)
     path.write_text(json.dumps(fields))
-    with pytest.raises(InputError, match="is no run plan: .*ask the coordinator") as error:
+    with pytest.raises(InputError, match=r"is no run plan: .*ask the coordinator") as error:
         read_run_plan(path)
     assert "\n" not in str(error.value)
 
