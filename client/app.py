@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from common.errors import Refusal
-from common.parcel import encode_refusal
+from common.parcel import encode_hello, encode_refusal
 
 if TYPE_CHECKING:
     from client.door import Door
@@ -39,6 +39,12 @@ _visiting: dict[Path, Door] = {}
 another process, so between messages their ledgers are free."""
 
 app = ClientApp()
+
+
+@app.query("hello")
+def hello(message: Message, context: Context) -> Message:
+    """Say which site this node stands for: nobody believes it before the site seals an answer."""
+    return Message(encode_hello(_name(context)), reply_to=message)
 
 
 @app.query("plan")
@@ -74,8 +80,7 @@ def site_log(run: Path) -> logging.FileHandler:
 
 def _site(context: Context) -> Site:
     """The door of the site file that this node stands for."""
-    run = Path(str(context.run_config["run-dir"]))
-    file = sorted((run / "sites").glob("*.toml"))[int(context.node_config["partition-id"])]
+    file, run = _file(context), _run(context)
     if file in resident:
         return resident[file]
     if file not in _visiting:
@@ -85,3 +90,17 @@ def _site(context: Context) -> Site:
 
         _visiting[file] = SiteFile.read(file).open_door()
     return _visiting[file]
+
+
+def _name(context: Context) -> str:
+    """The site's name: the node's configuration says it, in a simulation the site's file."""
+    return str(context.node_config["site"]) if "site" in context.node_config else _file(context).stem
+
+
+def _file(context: Context) -> Path:
+    files = sorted((_run(context) / "sites").glob("*.toml"))
+    return files[int(context.node_config["partition-id"])]
+
+
+def _run(context: Context) -> Path:
+    return Path(str(context.run_config["run-dir"]))

@@ -223,6 +223,12 @@ class Ledger:
                 )
         return self._charge(query.plan_digest, account)
 
+    def answered(self, plan_digest: str, digest: str) -> bool:
+        """Whether the plan's newest charge is of the query `digest` and its final bytes are kept."""
+        with self._reading():
+            latest = self.accounts.plan(plan_digest).latest
+            return latest is not None and latest.digest == digest and latest.stored is not None
+
     def _charge(self, plan: str, account: Account) -> Charge:
         """The newest charge of `account`."""
         paid = account.paid[-1]

@@ -22,6 +22,7 @@ MAX_BYTES: Final = 512 * 2**20
 MAX_HEADER: Final = 4 * 2**20
 MAX_SEAL: Final = 1024
 _MAX_KIND: Final = 32
+_MAX_NAME: Final = 64
 _WITH_ARRAYS: Final = frozenset({"Plan", "Query", "Release"})
 _UNREADABLE = (
     FedmotionError, DecodeError, ArithmeticError, AttributeError,
@@ -133,6 +134,20 @@ def raise_refused(content: RecordDict) -> None:
     """Raise the Refusal that `content` is, if it is one."""
     if kind_of(content) == gate_pb2.Refused.DESCRIPTOR.name:
         raise Refusal(RefusalCode(unpack(content, gate_pb2.Refused).code))
+
+
+def encode_hello(site: str = "") -> RecordDict:
+    """Asks a node which site it stands for, or says so: a hint without a seal, from the messenger alone."""
+    return RecordDict({"hello": ConfigRecord({"site": site})})
+
+
+@strict
+def decode_hello(content: RecordDict) -> str:
+    """The site that a node names."""
+    site = content.config_records["hello"]["site"]
+    if not isinstance(site, str) or len(site) > _MAX_NAME:
+        raise TypeError("a site's name is a short text")
+    return site
 
 
 @strict

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import cast, get_args
+from typing import Final, cast, get_args
 
 import torch
 from flwr.app import RecordDict
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from common.event import Trust, Unit
 from common.method import PublicState
-from common.parcel import pack, raise_refused, strict, unpack
+from common.parcel import arrays_of, pack, raise_refused, strict, unpack
 from common.plain_arrays import as_numpy, packed, read_arrays
 from common.plan import Plan
 from common.query import Acceptance, Query, Release, Seen, is_name
@@ -25,6 +25,8 @@ from common.secagg.messages import Shares
 from common.vector import Vector
 from common.witness import Head, Witness, is_hex
 from protos import gate_pb2
+
+_NPY_HEADER: Final = 128
 
 
 def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
@@ -229,9 +231,11 @@ def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
     """A site's answer to `query`, checked against it, or its Refusal raised."""
     raise_refused(content)
     header = unpack(content, gate_pb2.Release)
-    arrays = read_arrays(content)
-    total = arrays["total"]
-    if set(arrays) != {"total"} or total.dtype != _released(plan) or total.shape != (plan.dimension,):
+    sizes = {name: len(data) for name, data in arrays_of(content).items()}
+    if set(sizes) != {"total"} or sizes["total"] > 8 * plan.dimension + _NPY_HEADER:
+        raise ValueError("a release holds one vector, no longer than the plan's")
+    total = read_arrays(content)["total"]
+    if total.dtype != _released(plan) or total.shape != (plan.dimension,):
         raise ValueError(f"a release holds one vector of the plan's dimension, of {_released(plan)}")
     if not bool(torch.isfinite(total).all()):
         raise ValueError("a release holds finite numbers")

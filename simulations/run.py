@@ -153,7 +153,7 @@ def _run(
     else:
         with shown(console, folder, plan):
             if config.engine == "flower":
-                run_flower(folder, version("fedmotion"))
+                run_flower(folder, version("fedmotion"), one_process=plan.trust == "secagg")
             else:
                 run_inprocess(folder, data)
         _require_rounds(folder)
@@ -238,6 +238,7 @@ def _describe(
             "epsilon_spent": _finite(epsilon(events, plan.delta)),
             "sites_per_person": plan.sites_per_person,
             "clip_norm": plan.clip_norm,
+            **_shares(plan),
             "events": [vars(event) for event in events],
         },
         "sites": [site[0] for site in sites],
@@ -249,6 +250,14 @@ def _describe(
         "engine": config.engine,
         "versions": _versions(),
     }
+
+
+def _shares(plan: Plan) -> dict[str, Any]:
+    """What else a claim under `secagg` stands on."""
+    if plan.trust != "secagg":
+        return {}
+    names = ("noise_multiplier", "min_sites", "colluders", "scale", "modulus_bits")
+    return {name: getattr(plan, name) for name in names}
 
 
 def _site(site: SiteFile, plan: Plan) -> tuple[dict[str, Any], list[PrivacyEvent]]:

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from common.accounting import epsilon
-from server.rounds import METRICS, append_row, metrics_row
+from server.journal import append_row, metrics_row
+from server.rounds import METRICS
 from simulations.progress import Progress, readable
 from tests.small_site import make_plan
 
