@@ -34,6 +34,7 @@ from common.noise import Source
 from common.query import Query, Release
 from tests.clipping import rows_of
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
+from tests.strangers import STRANGERS
 
 
 def no_clip(patch: Patch) -> None:
@@ -276,6 +277,7 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "norms_not_compared": norms_not_compared,
     "chunk_falls_together": chunk_falls_together,
     **LEAKS,
+    **STRANGERS,
 }
 
 

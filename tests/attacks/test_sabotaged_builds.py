@@ -35,6 +35,14 @@ from tests.attacks.test_public_assets import (
     check_norms,
     check_padding,
 )
+from tests.attacks.test_strangers import (
+    check_a_plan_fits_the_site,
+    check_an_agreement_can_end,
+    check_only_agreed_plans_run,
+    check_other_coordinators_are_refused,
+    check_revoked_sites_are_in_no_plan,
+    check_swapped_cards_are_refused,
+)
 from tests.sabotage import DEFECTS, apply
 from tests.test_method_laws import (
     METHODS,
@@ -98,6 +106,12 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "sends": (check_process_is_silent,),
     "writes_a_file": (check_process_is_silent,),
     "starts_a_process": (check_process_is_silent,),
+    "agreement_not_asked": (check_only_agreed_plans_run,),
+    "agreement_asked_once": (check_an_agreement_can_end,),
+    "plan_of_another_site": (check_a_plan_fits_the_site,),
+    "cards_not_compared": (check_swapped_cards_are_refused,),
+    "any_sender": (check_other_coordinators_are_refused,),
+    "revocation_forgotten": (check_revoked_sites_are_in_no_plan,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
 
