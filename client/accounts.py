@@ -87,6 +87,11 @@ class Account:
     def latest(self) -> Paid | None:
         return self.paid[-1] if self.paid else None
 
+    def answered(self, digest: str) -> bool:
+        """Whether the newest charge is of the query `digest`, and its final bytes are kept."""
+        latest = self.latest
+        return latest is not None and latest.digest == digest and latest.stored is not None
+
     def spent(self) -> PrivacyEvent:
         """All that was charged under this plan."""
         return self.plan.spent(len(self.paid))
