@@ -37,6 +37,7 @@ from common.query import Query, Release
 from tests.clipping import rows_of
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
 from tests.sabotage_secagg import SECAGG
+from tests.strangers import STRANGERS
 
 
 def no_clip(patch: Patch) -> None:
@@ -292,6 +293,7 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "rights_not_asked": rights_not_asked,
     **LEAKS,
     **SECAGG,
+    **STRANGERS,
 }
 
 

@@ -52,6 +52,14 @@ from tests.attacks.test_secagg import (
     check_split_view,
 )
 from tests.attacks.test_secagg_gate import check_fresh, check_hidden, check_integer_sensitivity, check_noise
+from tests.attacks.test_strangers import (
+    check_a_plan_fits_the_site,
+    check_an_agreement_can_end,
+    check_only_agreed_plans_run,
+    check_other_coordinators_are_refused,
+    check_revoked_sites_are_in_no_plan,
+    check_swapped_cards_are_refused,
+)
 from tests.client.test_integers import check_rounding
 from tests.sabotage import DEFECTS, apply
 from tests.test_method_laws import (
@@ -132,6 +140,12 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "to_nearest": (check_rounding,),
     "to_nearest_unverified": (check_rounding,),
     "no_integer_clip": (check_integer_sensitivity,),
+    "agreement_not_asked": (check_only_agreed_plans_run,),
+    "agreement_asked_once": (check_an_agreement_can_end,),
+    "plan_of_another_site": (check_a_plan_fits_the_site,),
+    "cards_not_compared": (check_swapped_cards_are_refused,),
+    "any_sender": (check_other_coordinators_are_refused,),
+    "revocation_forgotten": (check_revoked_sites_are_in_no_plan,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
 
