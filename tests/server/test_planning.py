@@ -49,9 +49,7 @@ def test_the_shares_of_m_sites_less_c_colluders_are_the_whole_noise(
     assert hidden == pytest.approx((plan.noise_multiplier * bound) ** 2)
     worth = math.sqrt(hidden - KERNEL**2) / bound
     assert worth == pytest.approx(plan.effective_noise_multiplier, rel=1e-9)
-    assert (
-        hidden - plan.share_variance < (plan.effective_noise_multiplier * bound) ** 2
-    )
+    assert hidden - plan.share_variance < (plan.effective_noise_multiplier * bound) ** 2
 
 
 def test_rounding_to_whole_numbers_costs_next_to_nothing_and_the_sum_fits() -> None:
