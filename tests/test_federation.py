@@ -101,7 +101,7 @@ def test_under_secagg_epsilon_follows_from_the_events_at_the_effective_multiplie
     assert privacy["noise_multiplier"] == plan.noise_multiplier > plan.effective_noise_multiplier
     page = (tmp_path / "run" / "report.html").read_text()
     assert "secagg: every site adds a share of the noise" in page
-    assert "at least 3, of which 1 may share" in page
+    assert "at least 3, of which at most 1 may share" in page
 
 
 def test_a_crash_between_the_last_round_and_its_outcome_is_resumed_without_another_charge(
