@@ -73,7 +73,9 @@ class Site:
     def open(self) -> None:
         """As after a start of the machine: nothing is known but what is on disk."""
         self.ledger = Ledger.open(self.folder / "ledger")
-        self.gate = make_gate(self.ledger, crowd(self.people))
+        self.gate = make_gate(
+            self.ledger, crowd(self.people), trust=("local", "secagg"), identity=self.membership.key
+        )
         self.door = Door(self.gate, self.membership)
 
     def close(self) -> None:
