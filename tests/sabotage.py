@@ -33,6 +33,7 @@ from common.generator.embeddings import Embeddings
 from common.noise import Source
 from common.query import Query, Release
 from tests.clipping import rows_of
+from tests.forgeries import FORGERIES
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
 
 
@@ -276,6 +277,7 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "norms_not_compared": norms_not_compared,
     "chunk_falls_together": chunk_falls_together,
     **LEAKS,
+    **FORGERIES,
 }
 
 

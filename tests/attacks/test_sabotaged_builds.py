@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.attacks import test_replays as replays
 from tests.attacks.test_clip import check_clip
 from tests.attacks.test_deleted_ledger import (
     check_a_missing_ledger_stays_missing,
@@ -17,6 +18,7 @@ from tests.attacks.test_deleted_ledger import (
     delete,
 )
 from tests.attacks.test_hostile_messages import check_cheap_plans_are_refused, check_policy, check_replays
+from tests.attacks.test_hostile_server import check_near_plans
 from tests.attacks.test_mechanism_tester import check_tester_accepts
 from tests.attacks.test_non_interference import (
     PEOPLE,
@@ -35,6 +37,7 @@ from tests.attacks.test_public_assets import (
     check_norms,
     check_padding,
 )
+from tests.attacks.test_split_view import check_masks, check_one_model, check_state_of_a_round
 from tests.sabotage import DEFECTS, apply
 from tests.test_method_laws import (
     METHODS,
@@ -61,6 +64,8 @@ audited: Final[Check] = partial(check_audit, setting=EIGHT, runs=3)
 telling: Final[Check] = partial(check_tester_accepts, count=1)
 clip: Final[Check] = partial(check_clip, cases=200)
 theft: Final[Check] = partial(check_nothing_leaves_after, delete)
+site_replays: Final[Check] = partial(replays.check_replays, count=48)
+server_replays: Final[Check] = partial(replays.check_answers, count=8)
 
 CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "no_clip": (sensitivity, clip, audited),
@@ -97,6 +102,13 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "prints": (check_process_is_silent,),
     "sends": (check_process_is_silent,),
     "writes_a_file": (check_process_is_silent,),
+    "believes_the_unsealed": (site_replays,),
+    "sees_no_transcript": (check_one_model, check_state_of_a_round),
+    "forgets_what_it_saw": (check_state_of_a_round, check_one_model),
+    "any_answer_will_do": (server_replays,),
+    "any_key_will_do": (site_replays, server_replays),
+    "agrees_to_anything": (check_near_plans,),
+    "signs_for_any_model": (check_masks,),
     "starts_a_process": (check_process_is_silent,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
