@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from client.door import Door
 
 _log = logging.getLogger("fedmotion.client")
+# Words stay here: the root logger would pass them on to Flower's log, in a simulation the server's.
+logging.getLogger("fedmotion").addHandler(logging.NullHandler())
+logging.getLogger("fedmotion").propagate = False
 
 LOG = "sites.log"
 
@@ -61,7 +64,7 @@ def release(message: Message, context: Context) -> Message:
 
 def _carry(message: Message, context: Context) -> Message:
     try:
-        content = _site(context).answer(message.content)
+        content = _site(message, context).answer(message.content)
     except Refusal as refusal:
         _log.warning("refused: %s (%s)", refusal.code, refusal)
         content = encode_refusal(refusal.code)
@@ -78,8 +81,13 @@ def site_log(run: Path) -> logging.FileHandler:
     return handler
 
 
-def _site(context: Context) -> Site:
-    """The door of the site file that this node stands for."""
+def _site(message: Message, context: Context) -> Site:
+    """The gate's socket that this node was given; in a simulation the door of its site file."""
+    socket = context.node_config.get("socket")
+    if isinstance(socket, str):
+        from client.remote import RemoteSite
+
+        return RemoteSite(Path(socket), message.metadata.ttl)
     file, run = _file(context), _run(context)
     if file in resident:
         return resident[file]

@@ -10,7 +10,6 @@ happens once; what is secret is in this object's memory alone, and is gone with 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from common.errors import InputError, Refusal, RefusalCode
 from common.plan import Plan
+from common.roster import Member
 from common.secagg.agreement import commitment, opened, own_key, pair_key, public_half, sealed
 from common.secagg.masks import add_mask, pair_sign, signed, words_of
 from common.secagg.messages import (
@@ -229,7 +229,7 @@ class Attempt:
             member = self._plan.member(keys.site)
             if member is None:
                 raise Refusal(RefusalCode.OUTSIDE_PLAN, f"{keys.site} is not in the plan's roster")
-            require_unexpired(member.valid_until, keys.site)
+            require_unexpired(member)
             if not keys.repeats(self.asked) or not keys.signed_by(member.key):
                 raise Refusal(RefusalCode.MALFORMED, f"{keys.site} did not sign these keys for this attempt")
         self._require_enough(len(cohort.keys), "sites are in the cohort")
@@ -243,7 +243,7 @@ class Attempt:
                 raise Refusal(
                     RefusalCode.MALFORMED, f"{confirmed.site[:64]!r} has no signature to give, or two"
                 )
-            require_unexpired(member.valid_until, confirmed.site)
+            require_unexpired(member)
             if not confirmed.signed_by(member.key, asked, self._state):
                 raise Refusal(
                     RefusalCode.MALFORMED, f"{confirmed.site} did not sign this list, or saw another model"
@@ -275,10 +275,10 @@ class Attempt:
         return self._secrets
 
 
-def require_unexpired(valid_until: int, site: str) -> None:
+def require_unexpired(member: Member) -> None:
     """Refusal(EXPIRED) once a site's word is not believed any more, by this site's clock."""
-    if 0 < valid_until <= time.time():
-        raise Refusal(RefusalCode.EXPIRED, f"the key of {site} in the plan's roster has expired")
+    if member.expired:
+        raise Refusal(RefusalCode.EXPIRED, f"the key of {member.site} in the plan's roster has expired")
 
 
 def _stale(reason: str) -> Refusal:

@@ -11,6 +11,7 @@ from flwr.app import RecordDict
 
 from client.membership import Membership
 from common.errors import Refusal, RefusalCode
+from common.logs import event
 from common.method import PublicState
 from common.parcel import encode_refusal, kind_of
 from common.plan import Plan
@@ -93,20 +94,25 @@ class Door:
         What is not under the coordinator's seal gets a bare code: the site signs nothing for strangers.
         """
         asked: Seal | None = None
+        kind = ""
         try:
             if self._membership is not None:
                 public = self._membership.coordinator.key
                 asked = unseal(content, public, COORDINATOR, self._membership.site)
                 self._membership.require_valid()
-            handler = self._handlers.get(kind_of(content))
+            kind = kind_of(content)
+            handler = self._handlers.get(kind)
             if handler is None:
-                raise Refusal(RefusalCode.MALFORMED, f"no such message: {kind_of(content)!r}")
+                raise Refusal(RefusalCode.MALFORMED, f"no such message: {kind!r}")
             content = handler(content)
+            _log.info("answered %s", kind, extra=event("answered", kind=kind))
         except Refusal as refusal:
-            _log.warning("refused: %s (%s)", refusal.code, _one_line(refusal))
+            told = event("refused", kind=kind, code=refusal.code)
+            _log.warning("refused: %s (%s)", refusal.code, _one_line(refusal), extra=told)
             content = encode_refusal(refusal.code)
         except Exception:
-            _log.exception("the gate failed")
+            told = event("refused", kind=kind, code=RefusalCode.UNAVAILABLE)
+            _log.warning("the gate failed", exc_info=True, extra=told)
             content = encode_refusal(RefusalCode.UNAVAILABLE)
         if self._membership is None or asked is None:
             return content

@@ -30,7 +30,7 @@ from client.policy import SitePolicy
 from client.speed import Speed
 from client.users import Users
 from client.withdrawal import Tombstones
-from common.errors import FedmotionError, Refusal, RefusalCode
+from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.method import PublicState, digest_arrays
 from common.noise import Source
 from common.plan import Plan
@@ -79,6 +79,12 @@ class LocalGate:
         self._opened: dict[str, Opened] = {}
         self._one_at_a_time = threading.Lock()
 
+    def read_people(self) -> None:
+        """Read the site's people before any message comes; InputError where there are none."""
+        self._users = self._people()
+        if len(self._users) == 0:
+            raise InputError("the site's data hold nobody of its share: check [data] and [share]")
+
     def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
         """Check `plan` against policy and budget and reserve it; data are not read."""
         if digest_arrays(arrays) != plan.arrays_digest:
@@ -88,6 +94,8 @@ class LocalGate:
             self._masking.require_able(plan)
         opened = open_plan(plan, arrays, self._speed)
         with self._one_at_a_time:
+            if self._users is not None:
+                _require_modality(self._users, opened)
             self._ledger.reserve(plan, save(dict(arrays)))
             self._opened = {plan.digest(): opened}
         return Acceptance(
@@ -148,6 +156,7 @@ class LocalGate:
             charge=charge.id,
             total=total,
             head=self._ledger.head(query.plan_digest),
+            packing=opened.plan.packing,
         )
 
     def _answer(
@@ -263,10 +272,7 @@ class LocalGate:
     def _loaded(self, opened: Opened) -> Users:
         if self._users is None:
             self._users = self._people()
-        if self._users.modality != opened.assets.codec.modality:
-            raise Refusal(
-                RefusalCode.POLICY, f"the plan's motions are not this site's: {opened.assets.codec.modality}"
-            )
+        _require_modality(self._users, opened)
         self._users.exclude(self._withdrawn)
         self._users.encode(opened.assets.codec, opened.plan.digest(), opened.assets.text)
         return self._users
@@ -277,6 +283,13 @@ def _masked(total: Tensor, masks: Masks | None) -> Tensor:
     if masks is None:
         raise Refusal(RefusalCode.UNAVAILABLE, "the masks of this attempt are gone")
     return masks.onto(total)
+
+
+def _require_modality(users: Users, opened: Opened) -> None:
+    """Refusal(POLICY) unless the plan's motions are of the kind that the site has, a public fact."""
+    modality = opened.assets.codec.modality
+    if users.modality != modality:
+        raise Refusal(RefusalCode.POLICY, f"the plan's motions are not this site's: {modality}")
 
 
 def _sent_as(plan: Plan) -> str:

@@ -44,7 +44,7 @@ class Masking:
             raise Refusal(RefusalCode.OUTSIDE_PLAN, f"the plan's trust model is {plan.trust}")
         if self._identity is None or member is None or member.key != public_name(self._identity):
             raise Refusal(RefusalCode.FOREIGN, "the plan's roster lacks this site or its key")
-        require_unexpired(member.valid_until, self._site)
+        require_unexpired(member)
         return self._identity
 
     def advertise(self, plan: Plan, asked: Advertise) -> Keys:

@@ -20,6 +20,13 @@ from protos import gate_pb2
 MAX_ARRAYS: Final = 256
 MAX_BYTES: Final = 512 * 2**20
 MAX_HEADER: Final = 4 * 2**20
+CHANNEL: Final = (
+    ("grpc.max_receive_message_length", MAX_BYTES + 2 * MAX_HEADER),
+    ("grpc.max_send_message_length", MAX_BYTES + 2 * MAX_HEADER),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.so_reuseport", 0),
+)
+"""How both ends of the gate's socket are opened: for messages up to what a parcel holds, without proxies."""
 MAX_SEAL: Final = 1024
 _MAX_KIND: Final = 32
 _MAX_NAME: Final = 64

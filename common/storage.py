@@ -20,16 +20,21 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = error.strerror or error
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}; free space or choose another --out"
+            f"cannot write {path}: {reason}; free space or choose another --out or folder"
         ) from None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, on disk when this returns; InputError where that fails."""
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Replace `path` by `content`, on disk when this returns; InputError where that fails.
+
+    `mode` bounds who may read it (the umask takes away further rights).
+    """
     temporary = path.with_name(f".{path.name}.new")
     with writing(path):
-        with temporary.open("wb") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -46,14 +51,18 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object at `path`; InputError where it is missing or damaged."""
+def read_json(
+    path: Path,
+    missing: str = "is this a run folder?",
+    damaged: str = "restore the run folder or run again",
+) -> dict[str, Any]:
+    """The JSON object at `path`; InputError saying the way out where it is `missing` or `damaged`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: is this a run folder?") from None
-    except ValueError:
-        raise InputError(f"{path} is damaged: restore the run folder or run again") from None
+        raise InputError(f"{path}: {error.strerror or error}: {missing}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is damaged: {damaged}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged: expected a JSON object")
     return value

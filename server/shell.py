@@ -12,13 +12,14 @@ from typing import Any
 import click
 import typer
 
-from common.errors import FedmotionError
+from common.errors import FedmotionError, way_out
 
 INTERRUPTED = 130
 INTERNAL = 1
 USAGE = 2
 
-Commands = Mapping[str, tuple[str, str, str]]
+Commands = Mapping[str, "tuple[str, str, str] | tuple[str, Commands]"]
+"""Command -> (module, function, help), or (help, its own commands): they may lie in any package."""
 
 
 class InterruptionError(FedmotionError):
@@ -39,20 +40,31 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command's entry in the list; `resolve_command` brings the command itself."""
-        return click.Command(cmd_name, help=self._table[cmd_name][2]) if cmd_name in self._table else None
+        entry = self._table.get(cmd_name)
+        if entry is None:
+            return None
+        if len(entry) == 2:
+            return _Lazy(entry[1], name=cmd_name, help=entry[0], no_args_is_help=True)
+        return click.Command(cmd_name, help=entry[2])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
-        if name is not None and name in self._table:
-            module, function, _ = self._table[name]
-            app = found = getattr(import_module(module), function)
-            if not isinstance(found, typer.Typer):
-                app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-                app.command(name)(found)
-            command = typer.main.get_command(app)
-        return name, command, rest
+        name = args[0]
+        entry = self._table.get(name)
+        if entry is None:
+            path = ctx.command_path.partition(" ")[2]
+            raise click.UsageError(
+                f"no such command {f'{path} {name}'.strip()!r}: {way_out(name, self._table)}"
+            )
+        if len(entry) == 2:
+            return name, self.get_command(ctx, name), args[1:]
+        module, function, _ = entry
+        app = found = getattr(import_module(module), function)
+        if not isinstance(found, typer.Typer):
+            app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            app.command(name)(found)
+        return name, typer.main.get_command(app), args[1:]
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; click itself would put an empty line before the one that reports Ctrl-C."""

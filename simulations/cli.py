@@ -194,7 +194,7 @@ def _refusals(run: Mapping[str, Any]) -> str:
 
 
 def _summary(run: dict[str, Any], out: Path, console: Console) -> None:
-    from simulations.progress import readable
+    from server.progress import readable
 
     privacy, quality = run["privacy"], run["quality"]
     if run["refusals"] and run["stopped"] is None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -24,30 +22,13 @@ import server.app
 from client.datasets import DataSet
 from client.site import SiteFile
 from common.errors import FedmotionError, InputError
+from common.process import die_with_parent
+from server.bundle import write_application
 from simulations.grid import run_in_process
 
 LOG = client.app.LOG
-ROOT = Path(__file__).resolve().parent.parent
-_BUNDLED = ("client", "common", "protos", "server", "simulations")
 _START_SECONDS = 60.0
 _POLL_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
-_PROJECT = """[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "fedmotion"
-version = "{version}"
-license = "Apache-2.0"
-dependencies = []
-[tool.flwr.app]
-publisher = "fedmotion"
-[tool.flwr.app.components]
-serverapp = "server.app:app"
-clientapp = "client.app:app"
-[tool.flwr.app.config]
-run-dir = ""
-"""
 
 
 def run_inprocess(folder: Path, data: DataSet) -> None:
@@ -79,7 +60,7 @@ def run_flower(folder: Path, version: str, *, one_process: bool = False) -> None
     sites = len(list((folder / "sites").glob("*.toml")))
     with tempfile.TemporaryDirectory(prefix="fedmotion-flower-") as name:
         home = Path(name)
-        application = _application(home / "app", version)
+        application = write_application(home / "app", version)
         port = _free_port()
         environment = _environment(home)
         (home / "config.toml").write_text(
@@ -94,16 +75,6 @@ def run_flower(folder: Path, version: str, *, one_process: bool = False) -> None
             arguments = ["run", str(application), "private", "--run-config", str(config)]
             run = _flwr([*arguments, "--federation-config", federation], home, environment)
             _wait(str(run["run-id"]), home, environment, superlink)
-
-
-def _application(folder: Path, version: str) -> Path:
-    """What Flower bundles: our packages and a project file, copied so that any installation will do."""
-    for package in _BUNDLED:
-        shutil.copytree(
-            ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
-        )
-    (folder / "pyproject.toml").write_text(_PROJECT.format(version=version))
-    return folder
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -141,19 +112,13 @@ def _superlink(home: Path, port: int, environment: Mapping[str, str]) -> Iterato
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         try:
             _await_port(port, process, home)
             yield process
         finally:
             _stop(process)
-
-
-def _die_with_parent() -> None:
-    """On Linux, end the SuperLink when this process is killed, so that no orphan goes on with the run."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,28 +18,27 @@ from rich.console import Console
 from client.datasets import DataSet
 from client.ledger import Ledger
 from client.site import SiteFile
-from common.accounting import ACCOUNTANT, epsilon
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
-from common.event import NEIGHBOURING, PrivacyEvent
+from common.event import PrivacyEvent
 from common.method import GradientMethod
-from common.motion.export import FORMATS
 from common.plan import Plan
 from common.signing import load_key, public_name
 from common.storage import exclusive, read_json, write_atomically, write_json, writing
 from server.checkpoint import KEY, Checkpoint
-from server.generate import RUN, draw, write, write_page
-from server.report import report_page
-from server.rounds import METRICS, OUTCOME
+from server.description import describe, site_row
+from server.generate import RUN
+from server.parameters import parameters_of
+from server.presentation import present
+from server.progress import shown
+from server.rounds import OUTCOME
 from simulations.config import Simulation, read_again, read_config
 from simulations.corpus import Corpus, corpus
 from simulations.engine import LOG, run_flower, run_inprocess
 from simulations.evaluation.quality import Reference, quality, train_on_public
 from simulations.notes import notes
-from simulations.parameters import parameters_of
 from simulations.partition import held_out, trained
 from simulations.people import Remembered
 from simulations.prepare import LOCK, ORIGIN, open_people, prepare
-from simulations.progress import shown
 from simulations.public_corpus import public_corpus
 from simulations.repeat import repeat_command
 
@@ -48,7 +46,6 @@ SETTINGS = "simulation.json"
 UNUSED = "not_used.txt"
 _UNFINISHED = {LOCK, f".{SETTINGS}.new"}  # what a crash or a full disk can leave before there are settings
 _SHOWN_UNUSED = 3
-_SAMPLES = 12
 _REFERENCE_PEOPLE = 1000
 
 
@@ -168,7 +165,7 @@ def _run(
         "quality": measured,
     }
     write_json(folder / RUN, run)
-    _present(checkpoint, run, repeat_command(config), folder)
+    present(checkpoint, run, repeat_command(config), folder)
     return run
 
 
@@ -211,83 +208,24 @@ def measure(
 def _describe(
     config: Simulation, checkpoint: Checkpoint, folder: Path, files: Sequence[SiteFile]
 ) -> dict[str, Any]:
-    plan, outcome = checkpoint.plan, read_json(folder / OUTCOME)
+    plan = checkpoint.plan
     sites = [_site(file, plan) for file in files]
     exposed = max(sites, key=lambda site: sum(event.count for event in site[1]), default=None)
-    events = exposed[1] if exposed is not None else []
-    return {
-        "fedmotion": version("fedmotion"),
-        "guarantee": plan.guarantee,
-        "warning": plan.warning,
-        "signer": public_name(load_key(folder / KEY)),
-        "method": plan.method,
-        "options": dict(plan.options),
-        "dimension": plan.dimension,
-        "labels": list(plan.labels),
-        "text": dict(plan.text) or None,
-        "modality": plan.codec["modality"],
-        "data": "procedural" if config.data is None else config.data.name,
-        "record": "one window" if plan.codec["modality"]["kind"] == "sensor" else "one motion",
-        "privacy": {
-            "unit": plan.unit,
-            "neighbouring": NEIGHBOURING,
-            "trust": plan.trust,
-            "accountant": ACCOUNTANT,
-            "delta": plan.delta,
-            "epsilon_target": _finite(config.epsilon),
-            "epsilon_spent": _finite(epsilon(events, plan.delta)),
-            "sites_per_person": plan.sites_per_person,
-            "clip_norm": plan.clip_norm,
-            **_shares(plan),
-            "events": [vars(event) for event in events],
-        },
-        "sites": [site[0] for site in sites],
-        "rounds": checkpoint.state.round,
-        "rounds_planned": plan.rounds,
-        "stopped": outcome["stopped"],
-        "refusals": outcome["refusals"],
-        "seed": config.seed,
-        "engine": config.engine,
-        "versions": _versions(),
-    }
-
-
-def _shares(plan: Plan) -> dict[str, Any]:
-    """What else a claim under `secagg` stands on."""
-    if plan.trust != "secagg":
-        return {}
-    names = ("noise_multiplier", "min_sites", "colluders", "scale", "modulus_bits")
-    return {name: getattr(plan, name) for name in names}
+    return describe(
+        checkpoint,
+        read_json(folder / OUTCOME),
+        [site[0] for site in sites],
+        exposed[1] if exposed is not None else [],
+        signer=public_name(load_key(folder / KEY)),
+        data="procedural" if config.data is None else config.data.name,
+        epsilon_target=config.epsilon,
+        seed=config.seed,
+        engine=config.engine,
+    )
 
 
 def _site(site: SiteFile, plan: Plan) -> tuple[dict[str, Any], list[PrivacyEvent]]:
     """One site's row of `run.json`, from its own ledger; closing it leaves no write-ahead log."""
     with Ledger.read(site.ledger) as ledger:
         events = ledger.events(plan.digest())
-    row = {
-        "name": site.name,
-        "declared_population": site.declared_population,
-        "epsilon_spent": _finite(epsilon(events, plan.delta)),
-    }
-    return row, events
-
-
-def _versions() -> dict[str, str]:
-    packages = ("torch", "flwr", "opacus", "dp-accounting", "numpy", "cryptography")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _present(checkpoint: Checkpoint, run: Mapping[str, Any], command: str, folder: Path) -> None:
-    """Sample files, their page and the report; none of them shows a recorded motion."""
-    samples = draw(checkpoint.generator(), _SAMPLES, None, seed=0, warning=checkpoint.plan.warning)
-    format = FORMATS[samples.modality.kind][0]
-    write(samples, format, folder / "samples", "samples")
-    write_page(samples, folder / "samples", f"fedmotion: {run['method']}, generated motions")
-    rows = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
-    page = report_page(run, rows, samples.shown("generated"), rate=samples.modality.rate, command=command)
-    with writing(folder):
-        (folder / "report.html").write_text(page, encoding="utf-8")
+    return site_row(site.name, site.declared_population, events, plan.delta), events

@@ -18,13 +18,16 @@ from torch import Tensor
 from client.door import Door
 from client.gate import LocalGate
 from client.ledger import Budget, Ledger
+from client.membership import AGREED, Membership
 from client.policy import SitePolicy
 from client.users import Users
+from common.card import Card
 from common.errors import Refusal
 from common.noise import Source
 from common.plan import Plan
-from common.query import Query, Release
+from common.query import Query, Release, Seen
 from common.roster import Member
+from common.seal import COORDINATOR, seal, unseal
 from common.secagg.masked_sum import MaskedSum
 from common.secagg.messages import (
     Advertise,
@@ -39,10 +42,12 @@ from common.secagg.messages import (
 )
 from common.secagg.wire import decode, encode
 from common.signing import public_name
+from common.storage import write_json
 from common.wire import decode_acceptance, decode_release, encode_plan, encode_query, for_site
 from tests.small_site import POPULATION, ask, assets_of, make_plan, make_state, speed_of
 
 Words = Sequence[str]
+SERVER = Ed25519PrivateKey.from_private_bytes(b"coordinator".ljust(32, b"."))
 PHASES = ("advertise", "share", "release", "confirm", "unmask")
 
 
@@ -62,7 +67,15 @@ def secagg_plan(sites: int, min_sites: int, colluders: int = 1, **changes: Any) 
     )
     changes = {"scale": 2**16, "modulus_bits": 32, "rounds": 20, **changes}
     plan = make_plan()
-    return replace(plan, trust="secagg", roster=roster, min_sites=min_sites, colluders=colluders, **changes)
+    return replace(
+        plan,
+        trust="secagg",
+        roster=roster,
+        coordinator_key=public_name(SERVER),
+        min_sites=min_sites,
+        colluders=colluders,
+        **changes,
+    )
 
 
 @dataclass
@@ -73,6 +86,14 @@ class Site:
     door: Door
     gate: LocalGate
     ledger: Ledger
+    membership: Membership
+
+    def answer(self, content: RecordDict) -> RecordDict:
+        """Its answer to `content`, which goes under the server's seal and comes back under the site's."""
+        asked, seal_of_it = seal(content, SERVER, COORDINATOR, self.name)
+        answer = self.door.answer(asked)
+        unseal(answer, public_name(self.membership.key), self.name, COORDINATOR, seal_of_it.digest())
+        return answer
 
 
 def open_site(
@@ -92,7 +113,9 @@ def open_site(
         speed=speed_of(given.pop("engine", "auto"), 64),
         identity=given.pop("identity", identity_of(name)),
     )
-    return Site(name=name, door=Door(gate), gate=gate, ledger=ledger)
+    card = Card(role="coordinator", name="server", key=public_name(SERVER), valid_until=2**40).sign(SERVER)
+    membership = Membership(site=name, folder=folder / name, key=identity_of(name), coordinator=card)
+    return Site(name, Door(gate, membership), gate, ledger, membership)
 
 
 @dataclass
@@ -104,6 +127,7 @@ class Attempt:
     round: int = 1
     attempt: str = field(default_factory=lambda: os.urandom(16).hex())
     scale: float = 0.3
+    seen: tuple[Seen, ...] = ()
     cohort: Cohort | None = None
     shared: dict[str, Shared] = field(default_factory=dict)
     releases: dict[str, Release] = field(default_factory=dict)
@@ -130,7 +154,7 @@ class Attempt:
     def query(self) -> Query:
         assert self.cohort is not None
         state = make_state(self.plan, self.round, self.scale)
-        return ask(self.plan, state, cohort=self.cohort.digest())
+        return ask(self.plan, state, cohort=self.cohort.digest(), seen=self.seen)
 
     def release(self, names: Iterable[str]) -> None:
         query = self.query()
@@ -141,6 +165,10 @@ class Attempt:
             lambda name: for_site(content, query, self.boxes(name)),
             lambda c: decode_release(c, query, self.plan),
         )
+
+    def told(self) -> tuple[Seen, ...]:
+        """What the next round's query shows of this one."""
+        return tuple(release.seen for release in self.releases.values() if release.seen is not None)
 
     def list(self) -> Confirm:
         assert self.cohort is not None
@@ -192,7 +220,7 @@ class Attempt:
         found = {}
         for name in names:
             try:
-                found[name] = read(self.sites[name].door.answer(question(name)))
+                found[name] = read(self.sites[name].answer(question(name)))
             except Refusal as refusal:
                 self.refusals.append((phase, name, refusal))
         return found
@@ -202,4 +230,7 @@ def accept(plan: Plan, sites: Iterable[Site]) -> None:
     """Put `plan` to every site."""
     content = encode_plan(plan, assets_of(plan.method, plan.options).arrays())
     for site in sites:
-        decode_acceptance(site.door.answer(content))
+        agreed = site.membership.folder / AGREED
+        agreed.mkdir(parents=True, exist_ok=True)
+        write_json(agreed / f"{plan.digest()}.json", site.membership.agree(plan.digest()))
+        decode_acceptance(site.answer(content))

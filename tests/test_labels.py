@@ -17,8 +17,8 @@ from rich.console import Console
 import fedmotion
 from server.checkpoint import Checkpoint
 from server.generate import NOTICE
+from server.progress import Progress
 from server.shell import run
-from simulations.progress import Progress
 
 SMALL = """
 people = 30

@@ -18,10 +18,10 @@ from common.pretrained import Pretrained
 from common.storage import exclusive
 from server.budget import percent
 from server.checkpoint import Checkpoint
+from server.parameters import Parameters, parameters_of
 from simulations.config import Simulation, read_config
 from simulations.corpus import Corpus
 from simulations.engine import run_inprocess
-from simulations.parameters import Parameters, parameters_of
 from simulations.people import Remembered
 from simulations.prepare import LOCK, open_people, prepare
 from simulations.pretrain import Request, pretrain

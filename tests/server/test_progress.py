@@ -10,8 +10,8 @@ from rich.console import Console
 
 from common.accounting import epsilon
 from server.journal import append_row, metrics_row
+from server.progress import Progress, readable
 from server.rounds import METRICS
-from simulations.progress import Progress, readable
 from tests.small_site import make_plan
 
 PLAN = make_plan(rounds=10)
