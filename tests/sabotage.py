@@ -35,6 +35,7 @@ from common.query import Query, Release
 from tests.clipping import rows_of
 from tests.forgeries import FORGERIES
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
+from tests.sabotage_secagg import SECAGG
 
 
 def no_clip(patch: Patch) -> None:
@@ -278,6 +279,7 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "chunk_falls_together": chunk_falls_together,
     **LEAKS,
     **FORGERIES,
+    **SECAGG,
 }
 
 

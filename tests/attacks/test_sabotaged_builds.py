@@ -41,7 +41,16 @@ from tests.attacks.test_public_assets import (
     check_norms,
     check_padding,
 )
+from tests.attacks.test_secagg import (
+    check_one_share,
+    check_own_mask,
+    check_signed_keys,
+    check_small_cohorts,
+    check_split_view,
+)
+from tests.attacks.test_secagg_gate import check_fresh, check_hidden, check_integer_sensitivity, check_noise
 from tests.attacks.test_split_view import check_masks, check_one_model, check_state_of_a_round
+from tests.client.test_integers import check_rounding
 from tests.sabotage import DEFECTS, apply
 from tests.test_method_laws import (
     METHODS,
@@ -116,6 +125,17 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "agrees_to_anything": (check_near_plans,),
     "signs_for_any_model": (check_masks,),
     "starts_a_process": (check_process_is_silent,),
+    "unsigned_lists": (check_split_view,),
+    "lists_forgotten": (check_one_share,),
+    "unsigned_keys": (check_signed_keys,),
+    "any_number": (check_small_cohorts,),
+    "without_own_mask": (check_own_mask,),
+    "unmasked": (check_hidden,),
+    "thin_shares": (check_noise,),
+    "noised_once": (check_fresh,),
+    "to_nearest": (check_rounding,),
+    "to_nearest_unverified": (check_rounding,),
+    "no_integer_clip": (check_integer_sensitivity,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
 
