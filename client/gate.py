@@ -30,7 +30,7 @@ from client.policy import SitePolicy
 from client.speed import Speed
 from client.users import Users
 from client.withdrawal import Tombstones
-from common.errors import FedmotionError, Refusal, RefusalCode
+from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.method import PublicState, digest_arrays
 from common.noise import Source
 from common.plan import Plan
