@@ -52,11 +52,11 @@ def crew(config: ServerFile, file: Path, folder: Path) -> tuple[Child, ...]:
 def _front(config: ServerFile, flower: Flower, port: int) -> Child:
     front = config.front
     arguments = (front.host, front.port, config.certificate, config.key, port, flower.authority)
-    arguments += (flower.run / COUNTS,)
+    counts = flower.run / COUNTS
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(front.host, front.host)
     return flower.child(
         "front",
-        (sys.executable, "-P", "-m", "server.front", *map(str, arguments)),
+        (sys.executable, "-P", "-m", "server.front", *map(str, arguments), str(counts)),
         ready=lambda: listens(here, front.port),
         after=("superlink",),
         patience=10.0,

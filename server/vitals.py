@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,10 +130,8 @@ def _epsilon(folder: Path, plan: Plan) -> dict[tuple[str, ...], float]:
 
 def _expiries(config: ServerFile) -> Iterator[tuple[tuple[str], float]]:
     """When what sites know the server by runs out, seconds since 1970."""
-    try:
+    with suppress(InputError):
         yield ("card",), float(Card.read(config.folder / CARD, "coordinator").valid_until)
-    except InputError:
-        pass
     try:
         yield ("front certificate",), float(valid_until(config.certificate.read_bytes()))
     except (OSError, ValueError):
