@@ -1,4 +1,4 @@
-"""The commands `ledger init | show | verify | export` and `withdraw`: for whoever holds the data."""
+"""The commands `ledger init | show | verify | export` and `withdraw`, for whoever holds the data."""
 
 from __future__ import annotations
 

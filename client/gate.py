@@ -156,6 +156,7 @@ class LocalGate:
             charge=charge.id,
             total=total,
             head=self._ledger.head(query.plan_digest),
+            packing=opened.plan.packing,
         )
 
     def _answer(
@@ -277,18 +278,18 @@ class LocalGate:
         return self._users
 
 
-def _require_modality(users: Users, opened: Opened) -> None:
-    """Refusal(POLICY) unless the plan's motions are of the kind that the site has, a public fact."""
-    modality = opened.assets.codec.modality
-    if users.modality != modality:
-        raise Refusal(RefusalCode.POLICY, f"the plan's motions are not this site's: {modality}")
-
-
 def _masked(total: Tensor, masks: Masks | None) -> Tensor:
     """`total` under `masks`; Refusal(UNAVAILABLE) where there are none, so that nothing leaves without."""
     if masks is None:
         raise Refusal(RefusalCode.UNAVAILABLE, "the masks of this attempt are gone")
     return masks.onto(total)
+
+
+def _require_modality(users: Users, opened: Opened) -> None:
+    """Refusal(POLICY) unless the plan's motions are of the kind that the site has, a public fact."""
+    modality = opened.assets.codec.modality
+    if users.modality != modality:
+        raise Refusal(RefusalCode.POLICY, f"the plan's motions are not this site's: {modality}")
 
 
 def _sent_as(plan: Plan) -> str:

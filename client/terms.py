@@ -89,7 +89,11 @@ def _leaving(plan: Plan) -> Iterator[str]:
     if plan.noise_multiplier == 0:
         yield "noised: not at all: whoever sees the sum may learn whether a person took part"
         return
-    whose = "each site adds all of it" if plan.trust == "local" else "the sites add it together"
+    whose = {
+        "local": "each site adds all of it",
+        "secagg": "the sites add it together",
+        "central": "the server adds it",
+    }[plan.trust]
     yield (
         f"noised: random numbers of standard deviation {plan.noise_std:g} are added to every number of the"
         f" sum, {plan.noise_multiplier:.4g} times what one {_one(plan)} can change ({whose})"
@@ -117,8 +121,8 @@ def _cost(plan: Plan, cost: Mapping[str, Any]) -> str:
     where = "at this site alone" if k == 1 else f"at all of up to {k} sites together"
     return (
         f"every {plan.unit} is charged epsilon {epsilon:.4g} at delta {plan.delta:.3g} {where}"
-        f" ({NEIGHBOURING}, {cost['accountant']}, trust {plan.trust}); reserved when the run begins, and never"
-        " refunded"
+        f" ({NEIGHBOURING}, {cost['accountant']}, trust {plan.trust}); reserved when the run begins, and"
+        " not refunded"
     )
 
 

@@ -157,11 +157,11 @@ class KeyFolder:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Alone at work in a folder that is its owner's only."""
+        """Alone at work; folders that are made here are their owner's only."""
         with writing(self.keys):
-            self.keys.mkdir(parents=True, exist_ok=True)
+            self.holder.folder.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self.holder.folder, self.keys):
-                folder.chmod(0o700)
+                folder.mkdir(mode=0o700, exist_ok=True)
         with exclusive(self.keys / ".lock", patience=5):
             yield
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from common.compression import Packing
 from common.errors import InputError
 from common.event import Trust
 from common.signing import attest, attested
@@ -117,7 +118,8 @@ class Release:
     several steps a round: expressed as such a sum, see `client.gate`); `charge` is the
     number, within the run, of the charge that paid for it; `head` is the ledger's entry
     that holds the release. Neither says how much else the ledger holds. Under `secagg` `total`
-    is masked whole numbers, int32 or int64 by the plan's modulus.
+    is masked whole numbers, int32 or int64 by the plan's modulus. `packing` is how it travels (None: as
+    it is).
     """
 
     site: str
@@ -128,6 +130,7 @@ class Release:
     total: Vector
     head: Head | None = None
     seen: Seen | None = None
+    packing: Packing | None = None
 
 
 def is_name(text: str) -> bool:

@@ -14,6 +14,7 @@ import torch
 from flwr.app import RecordDict
 from torch import Tensor
 
+from common.compression import Compression, Packing
 from common.event import Trust, Unit
 from common.method import PublicState
 from common.parcel import pack, raise_refused, strict, unpack
@@ -22,7 +23,6 @@ from common.plan import Plan
 from common.query import Acceptance, Query, Release, Seen, is_name
 from common.roster import MOST_MEMBERS, Member
 from common.secagg.messages import Shares
-from common.vector import Vector
 from common.witness import Head, Witness, is_hex
 from protos import gate_pb2
 
@@ -55,6 +55,8 @@ def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
         scale=plan.scale,
         modulus_bits=plan.modulus_bits,
         code=plan.code,
+        compression=plan.compression,
+        keep=plan.keep,
     )
     return packed(header, arrays)
 
@@ -89,6 +91,8 @@ def decode_plan(content: RecordDict) -> tuple[Plan, dict[str, Tensor]]:
         scale=header.scale,
         modulus_bits=header.modulus_bits,
         code=header.code,
+        compression=cast(Compression, _one_of(header.compression, get_args(Compression))),
+        keep=header.keep,
     )
     return plan, read_arrays(content)
 
@@ -210,6 +214,8 @@ def decode_acceptance(content: RecordDict) -> Acceptance:
 
 
 def encode_release(release: Release) -> RecordDict:
+    packing = release.packing or Packing(dimension=release.total.numel())
+    arrays = packing.pack(release.total)
     header = gate_pb2.Release(
         site=release.site,
         run_id=release.run_id,
@@ -218,10 +224,10 @@ def encode_release(release: Release) -> RecordDict:
         dimension=release.total.numel(),
         charge=release.charge,
         seen=None if release.seen is None else gate_pb2.Seen(**vars(release.seen)),
-        total_digest=_digest(release.total),
+        total_digest=_digest(arrays),
         **_shown(release.head),
     )
-    return packed(header, {"total": release.total})
+    return packed(header, arrays)
 
 
 @strict
@@ -230,12 +236,10 @@ def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
     raise_refused(content)
     header = unpack(content, gate_pb2.Release)
     arrays = read_arrays(content)
-    total = arrays["total"]
-    if set(arrays) != {"total"} or total.dtype != _released(plan) or total.shape != (plan.dimension,):
-        raise ValueError(f"a release holds one vector of the plan's dimension, of {_released(plan)}")
+    total = plan.packing.unpack(arrays, _released(plan))
     if not bool(torch.isfinite(total).all()):
         raise ValueError("a release holds finite numbers")
-    if header.total_digest != _digest(total):
+    if header.total_digest != _digest(arrays):
         raise ValueError("a release names its vector by digest")
     answered = (header.run_id, header.round, header.query_digest)
     if answered != (query.run_id, query.round, query.digest(plan.trust)):
@@ -247,6 +251,7 @@ def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
         query_digest=header.query_digest,
         charge=header.charge,
         total=total,
+        packing=plan.packing,
         head=_head(header),
         seen=_seen(header.seen) if header.HasField("seen") else None,
     )
@@ -258,8 +263,12 @@ def _released(plan: Plan) -> torch.dtype:
     return torch.int32 if plan.modulus_bits == 32 else torch.int64
 
 
-def _digest(total: Vector) -> str:
-    return hashlib.sha256(as_numpy(total).reshape(-1).data).hexdigest()
+def _digest(arrays: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the arrays' bytes in the order of names; kind and length follow from the plan."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(as_numpy(arrays[name]).reshape(-1).data)
+    return digest.hexdigest()
 
 
 def _object(text: str) -> dict[str, object]:

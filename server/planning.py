@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from common.accounting import calibrate
+from common.compression import Compression
 from common.errors import InputError
 from common.event import Trust, Unit, person_event
 from common.generator.assets import Assets
@@ -53,6 +54,8 @@ class Terms:
     steps_per_round: int = 1
     sites_per_person: int = 1
     loss_curve: bool = False
+    compression: Compression = "none"
+    keep: float = 1.0
     roster: tuple[Member, ...] = ()
     min_sites: int | None = None
     colluders: int = 1
@@ -94,6 +97,8 @@ def make_plan(terms: Terms, assets: Assets, run_id: str | None = None) -> Plan:
         text=assets.text_description(),
         loss_weight=LOSS_SHARE * terms.clip_norm if terms.loss_curve else 0.0,
         sites_per_person=terms.sites_per_person,
+        compression=terms.compression,
+        keep=terms.keep,
         coordinator_key=terms.coordinator_key,
         roster=terms.roster,
         min_sites=terms.min_sites or fewest(terms.trust, len(terms.roster)),

@@ -135,14 +135,13 @@ class SecureSum:
 
     def _confirmed(self, cohort: Cohort, masked: MaskedSum) -> Unmask:
         """The list of those whose vectors are in the sum, in the signatures of those who agree to it."""
-        facts = {
-            "run_id": cohort.run_id,
-            "plan_digest": cohort.plan_digest,
-            "round": cohort.round,
-            "cohort": cohort.digest(),
-            "survivors": masked.survivors,
-        }
-        asked = Confirm(**facts)
+        asked = Confirm(
+            run_id=cohort.run_id,
+            plan_digest=cohort.plan_digest,
+            round=cohort.round,
+            cohort=cohort.digest(),
+            survivors=masked.survivors,
+        )
 
         def read(site: str, answer: RecordDict) -> Confirmed:
             confirmed = decode(answer, Confirmed)
@@ -153,7 +152,7 @@ class SecureSum:
         found = self._enough(
             self._ask(masked.survivors, lambda _: encode(asked), read, "survivors"), "signatures"
         )
-        return Unmask(**facts, confirmed=tuple(found[site] for site in sorted(found)))
+        return Unmask(**vars(asked), confirmed=tuple(found[site] for site in sorted(found)))
 
     def _unmask(self, asked: Unmask, masked: MaskedSum) -> None:
         """The shares with which the masks come off the sum, into `masked`."""

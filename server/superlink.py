@@ -90,8 +90,11 @@ class Flower:
         )
 
     def children(self, port: int) -> tuple[Child, Child]:
-        """SuperLink on `port`, and SuperExec. With `process` and a secret nobody else claims the ServerApp's task,
-        and with a database on disk a run outlives its SuperLink."""
+        """SuperLink on `port`, and SuperExec.
+
+        With `process` and a secret nobody else claims the ServerApp's task, and with a database on disk a
+        run outlives its SuperLink.
+        """
         secret = str(self.folder / "keys" / "superexec.secret")
         superlink = (
             _tool("flower-superlink"),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from client.datasets import Format
 from client.speed import Engine, Precision
 from common.accounting import LARGEST_EPSILON
+from common.compression import Compression
 from common.errors import InputError
 from common.event import MOST_SITES_PER_PERSON, Trust, Unit
 from common.generator.text import SIZES
@@ -48,9 +49,12 @@ class Simulation(BaseModel):
     and give a budget. `delta`: by default
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
     the run's. `sites_per_person`: the declared bound on how many sites hold one person; every epsilon
-    is that person's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
+    is that person's. `min_sites`: fewer releases make no round (default: 1; under `secagg` all of up to
+    nine sites, of more nine in ten); `colluders`: how many sites may tell the server their shares of noise,
+    under `secagg`. `holdout`: share of people kept out of training, to evaluate with. `options`: of
     the method. `codec`: structured for skeletons and sensor for sensors where it is None; `codec_file`:
     weights of a VAE other than the packaged ones; `window`: frames of a skeleton sequence.
+    `compression`: how noised vectors travel, `keep` the share of coordinates under top_k.
     `text_encoder` turns captions into conditions of `text_size` numbers. `clipping` is the engine of
     per-person gradients; `loss_curve` adds the loss to what is clipped, noised and charged, and so to
     `metrics.jsonl`. `test_mode` seeds sampling and noise and carries no guarantee.
@@ -85,6 +89,10 @@ class Simulation(BaseModel):
     text_encoder: Literal["none", "template", "minilm"] = "none"
     text_size: int = Field(default=32, ge=SIZES[0], le=SIZES[1])
     trust: Trust = "local"
+    min_sites: int | None = Field(default=None, ge=1, le=1000)
+    colluders: int = Field(default=1, ge=1, le=1000)
+    compression: Compression = "none"
+    keep: float | None = Field(default=None, gt=0, le=1)
     unit: Unit = "user"
     engine: Literal["inprocess", "flower"] = "inprocess"
     holdout: float = Field(default=0.2, ge=0, lt=1)
@@ -135,6 +143,10 @@ class Simulation(BaseModel):
             raise ValueError("two [[site]] tables have the same value: remove one")
         if self.steps_per_round > 1 and self.trust != "local":
             raise ValueError("steps_per_round above 1 needs trust = local; set steps_per_round = 1")
+        if self.trust != "secagg" and self.colluders > 1:
+            raise ValueError("colluders is of trust = secagg: leave it out, or set trust = secagg")
+        if (self.compression == "top_k") != (self.keep is not None):
+            raise ValueError("keep is the share of coordinates that compression = top_k sends: give both")
         if self.codec_file is not None and self.codec != "vae":
             raise ValueError("codec_file holds the weights of a VAE: set codec = vae, or leave it out")
         if "total_rounds" in self.options:

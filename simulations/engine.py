@@ -48,8 +48,11 @@ def run_inprocess(folder: Path, data: DataSet) -> None:
         handler.close()
 
 
-def run_flower(folder: Path, version: str) -> None:
-    """Run the prepared `folder` on Flower's Ray engine, on a private port and home that end with the run."""
+def run_flower(folder: Path, version: str, *, one_process: bool = False) -> None:
+    """Run the prepared `folder` on Flower's Ray engine, on a private port and home that end with the run.
+
+    `one_process` answers for all sites: under `secagg` a site keeps its keys in memory alone.
+    """
     if find_spec("ray") is None:
         raise InputError(
             "engine flower needs Ray: pip install 'fedmotion[simulation]', or --engine inprocess"
@@ -68,6 +71,7 @@ def run_flower(folder: Path, version: str) -> None:
             config = home / "run.toml"
             config.write_text(f"run-dir = {json.dumps(str(folder))}\n")
             federation = f"num-supernodes={sites} client-resources-num-cpus=1 client-resources-num-gpus=0.0"
+            federation += " init-args-num-cpus=1" if one_process else ""
             arguments = ["run", str(application), "private", "--run-config", str(config)]
             run = _flwr([*arguments, "--federation-config", federation], home, environment)
             _wait(str(run["run-id"]), home, environment, superlink)
