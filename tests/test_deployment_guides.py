@@ -160,7 +160,7 @@ def test_three_sites_and_a_server_follow_their_guides_to_a_published_generator(
     until("it pauses", lambda: "paused" in server.run(SERVER["watch"]))
     server.run(SERVER["backup"])
     server.run(SERVER["resume"])
-    until("all rounds are done", lambda: server.path(f"{STATE}/runs").glob("*/report.html"))
+    until("all rounds are done", lambda: any(server.path(f"{STATE}/runs").glob("*/report.html")))
     until("the run is closed", lambda: any(server.path(f"{STATE}/runs").glob("*/outcome.json")))
     until("the server has ended", lambda: "finished" in server.run(STATUS))
     server.run(SERVER["publish"])
