@@ -64,8 +64,8 @@ class Front:
         self._most_body = most_body
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "lifespan":
+            return await self._live(receive, send)
         started = False
 
         async def tell(event: Event) -> None:
@@ -90,6 +90,15 @@ class Front:
         if status is not None and not started:
             self._note(status)
             await _refuse(status, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """From the server's start to its end: then the connections to the SuperLink are closed."""
+        while True:
+            event = await receive()
+            if event["type"] == "lifespan.shutdown":
+                await self._upstream.aclose()
+                return await send({"type": "lifespan.shutdown.complete"})
+            await send({"type": "lifespan.startup.complete"})
 
     def _verdict(self, scope: Event) -> int | None:
         """The status that refuses a request by its head, or None."""
@@ -202,7 +211,7 @@ def configuration(application: Front, host: str, port: int, certificate: str, ke
         port=port,
         http=Guarded,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         loop="asyncio",
         interface="asgi3",
         ssl_certfile=certificate,
