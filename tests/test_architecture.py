@@ -20,7 +20,12 @@ FILE_LINES, FUNCTION_LINES = 300, 40
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "misc", "manager", "tools"}
 EVALUATORS = {"eval", "exec", "compile", "torch.load"}
 CODE_LOADERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-PROCESS_STARTERS = {"simulations/engine.py", "simulations/benchmarks/clipping.py"}
+PROCESS_STARTERS = {
+    "simulations/benchmarks/bare.py",
+    "simulations/benchmarks/clipping.py",
+    "simulations/benchmarks/real_sites.py",
+    "simulations/engine.py",
+}
 
 
 def written_files() -> list[Path]:
