@@ -22,6 +22,7 @@ COMMANDS: Commands = {
     "pretrain": ("simulations.pretrain_cli", "pretrain", "Train a generator on public motions alone."),
     "plan": ("server.cli", "plan", "What a budget buys, before any data are read."),
     "generate": ("server.cli", "generate", "Draw motions from a run's generator."),
+    "server": ("server.operation", "server", "Plan a run over real sites, start it and look after it."),
     "data": ("client.data", "data", "Look at motion data in any format, or convert them."),
     "keys": (
         "Make and look after the keys of a site or a server.",
@@ -50,6 +51,16 @@ COMMANDS: Commands = {
             "revoke": ("server.admission_cli", "revoke", "At the server: believe a site's key no longer."),
             "show": ("client.agreement", "show", "At the site: what a run plan asks, in plain words."),
             "agree": ("client.agreement", "agree", "At the site: say yes to one run plan, by its hash."),
+            "retract": ("client.agreement", "retract", "At the site: take the yes to a plan back."),
+        },
+    ),
+    "client": (
+        "Run a site: its gate, and the messenger that connects it to the coordinator.",
+        {
+            "start": ("client.operation", "start", "Start both and keep them running."),
+            "status": ("client.operation", "status", "What runs, since when, and what may still be spent."),
+            "stop": ("client.operation", "stop", "End the site; a release under way is finished first."),
+            "logs": ("client.operation", "logs", "The last lines of the site's logs."),
         },
     ),
     "ledger": ("client.cli", "ledger", "Show, verify or export a site's ledger."),

@@ -87,6 +87,11 @@ class Account:
     def latest(self) -> Paid | None:
         return self.paid[-1] if self.paid else None
 
+    def answered(self, digest: str) -> bool:
+        """Whether the newest charge is of the query `digest`, and its final bytes are kept."""
+        latest = self.latest
+        return latest is not None and latest.digest == digest and latest.stored is not None
+
     def spent(self) -> PrivacyEvent:
         """All that was charged under this plan."""
         return self.plan.spent(len(self.paid))
@@ -173,6 +178,18 @@ class Accounts:
             if count
         ]
 
+    def has_to_reserve(self, plan: Plan, digest: str, cost: float) -> bool:
+        """Whether `plan` is not reserved yet; Refusal where it may not be."""
+        known = self.runs.get(plan.run_id)
+        if known == digest:
+            return False
+        if known is not None:
+            raise Refusal(RefusalCode.POLICY, f"run {plan.run_id} already has another plan here")
+        if plan.unit != self.owner.unit:
+            raise Refusal(RefusalCode.POLICY, f"the ledger's unit is {self.owner.unit}, not {plan.unit}")
+        self.require_room(cost, plan.delta)
+        return True
+
     def require_room(self, epsilon: float, delta: float) -> None:
         """Raise Refusal(BUDGET_EXHAUSTED) unless a plan of this cost fits beside those reserved."""
         used, budget = self.reserved(), self.owner.budget
@@ -208,7 +225,11 @@ class Accounts:
 
     def _reserve(self, entry: Entry, facts: dict[str, Any]) -> None:
         plan = Plan.from_json(facts["terms"])
-        if sha256_of(json.loads(facts["terms"])) != facts["plan"] or plan.unit != self.owner.unit or plan.run_id in self.runs:
+        if (
+            sha256_of(json.loads(facts["terms"])) != facts["plan"]
+            or plan.unit != self.owner.unit
+            or plan.run_id in self.runs
+        ):
             raise ValueError("the plan is not the one it names, or not this ledger's")
         account = Account(
             plan=plan,

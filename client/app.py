@@ -14,12 +14,15 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from common.errors import Refusal
-from common.parcel import encode_refusal
+from common.parcel import encode_hello, encode_refusal
 
 if TYPE_CHECKING:
     from client.door import Door
 
 _log = logging.getLogger("fedmotion.client")
+# Words stay here: the root logger would pass them on to Flower's log, in a simulation the server's.
+logging.getLogger("fedmotion").addHandler(logging.NullHandler())
+logging.getLogger("fedmotion").propagate = False
 
 LOG = "sites.log"
 
@@ -41,6 +44,12 @@ another process, so between messages their ledgers are free."""
 app = ClientApp()
 
 
+@app.query("hello")
+def hello(message: Message, context: Context) -> Message:
+    """Say which site this node stands for: nobody believes it before the site seals an answer."""
+    return Message(encode_hello(_name(context)), reply_to=message)
+
+
 @app.query("plan")
 def accept(message: Message, context: Context) -> Message:
     """Carry a plan to the site."""
@@ -55,7 +64,7 @@ def release(message: Message, context: Context) -> Message:
 
 def _carry(message: Message, context: Context) -> Message:
     try:
-        content = _site(context).answer(message.content)
+        content = _site(message, context).answer(message.content)
     except Refusal as refusal:
         _log.warning("refused: %s (%s)", refusal.code, refusal)
         content = encode_refusal(refusal.code)
@@ -72,10 +81,14 @@ def site_log(run: Path) -> logging.FileHandler:
     return handler
 
 
-def _site(context: Context) -> Site:
-    """The door of the site file that this node stands for."""
-    run = Path(str(context.run_config["run-dir"]))
-    file = sorted((run / "sites").glob("*.toml"))[int(context.node_config["partition-id"])]
+def _site(message: Message, context: Context) -> Site:
+    """The gate's socket that this node was given; in a simulation the door of its site file."""
+    socket = context.node_config.get("socket")
+    if isinstance(socket, str):
+        from client.remote import RemoteSite
+
+        return RemoteSite(Path(socket), message.metadata.ttl)
+    file, run = _file(context), _run(context)
     if file in resident:
         return resident[file]
     if file not in _visiting:
@@ -85,3 +98,17 @@ def _site(context: Context) -> Site:
 
         _visiting[file] = SiteFile.read(file).open_door()
     return _visiting[file]
+
+
+def _name(context: Context) -> str:
+    """The site's name: the node's configuration says it, in a simulation the site's file."""
+    return str(context.node_config["site"]) if "site" in context.node_config else _file(context).stem
+
+
+def _file(context: Context) -> Path:
+    files = sorted((_run(context) / "sites").glob("*.toml"))
+    return files[int(context.node_config["partition-id"])]
+
+
+def _run(context: Context) -> Path:
+    return Path(str(context.run_config["run-dir"]))

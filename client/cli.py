@@ -1,4 +1,4 @@
-"""The commands `ledger show | verify | export` and `withdraw`: for whoever holds the data, at the site."""
+"""The commands `ledger init | show | verify | export` and `withdraw`, for whoever holds the data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from rich.console import Console
 
 from client.chain import DamageError
 from client.ledger import Ledger
+from client.membership import first_agreement
 from client.site import SiteFile
 from client.statement import check, export, statement, withdrawal
 from common.errors import FedmotionError, InputError
-from common.storage import write_atomically
+from common.storage import write_atomically, writing
 
 LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", help="A site's ledger, such as north.sqlite.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -81,6 +82,27 @@ def verify(
     _teller()(
         f"valid: {found['entries']} entries of {found['site']}, head {found['head']}, key {found['key']}"
     )
+
+
+@ledger.command()
+def init(
+    site: Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site's own file.")],
+) -> None:
+    """Make the site's ledger with the lifetime budget that its file states, once and for good.
+
+    A ledger that was lost is not made again, since what people were charged stands in it: restore it.
+    """
+    file = SiteFile.read(site)
+    if file.federation is not None and (used := first_agreement(file.federation.folder)) is not None:
+        raise InputError(
+            f"this site has agreed to plans ({used}), so it had a ledger: restore its newest backup to"
+            f" {file.ledger}"
+        )
+    with writing(file.ledger):
+        file.ledger.parent.mkdir(parents=True, exist_ok=True)
+    file.create_ledger()
+    budget: dict[str, float | None] = {"epsilon": file.budget.epsilon, "delta": file.budget.delta}
+    _teller()(f"{file.ledger}: every {file.unit} has a lifetime budget of {_said(budget)}")
 
 
 @ledger.command("export")

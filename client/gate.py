@@ -4,59 +4,56 @@ For each query: check it against the accepted plan, charge the ledger (on disk),
 the sample, sum the clipped contributions, add noise, write the final bytes, answer. A
 crash after the charge leaks nothing; a repeat of the latest query gets the stored
 bytes, the same to the bit. Under `central`, where the sum is not noised here, the
-ledger keeps the key of its draws instead of the sum.
+ledger keeps the key of its draws instead of the sum. Under `secagg` everything after the
+clip is in whole numbers, and what is written and leaves is masked (`client.masking`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safetensors.torch import load, save
 from torch import Tensor
 
+from client.attempt import Masks
 from client.clipping.bound import Contributions, clipped_sum
-from client.clipping.choice import Chosen, choose
-from client.clipping.cost import require_affordable
-from client.clipping.step import Examples, Step
+from client.clipping.integers import integer_sum
 from client.ledger import Charge, Ledger
+from client.masking import Masking
 from client.mechanism import SampledGaussian
+from client.opened import Opened, open_plan, placed
 from client.policy import SitePolicy
 from client.speed import Speed
 from client.users import Users
 from client.withdrawal import Tombstones
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
-from common.generator.assets import Assets
-from common.generator.bounds import MOST_LATENT
-from common.generator.condition import Condition
-from common.generator.text import bounded
-from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
-from common.methods import build, option_of
-from common.noise import PersonRandom, Source
+from common.method import PublicState, digest_arrays
+from common.noise import Source
 from common.plan import Plan
 from common.query import Acceptance, Query, Release
+from common.secagg.messages import (
+    Advertise,
+    Cohort,
+    Confirm,
+    Confirmed,
+    Keys,
+    Shared,
+    Shares,
+    Unmask,
+    Unmasked,
+)
 from common.vector import Layout, Vector
-
-_UNFIT = (FedmotionError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, eq=False)
-class _Open:
-    """An accepted plan, ready to compute with."""
-
-    plan: Plan
-    method: GradientMethod
-    assets: Assets
-    chosen: Chosen
 
 
 class LocalGate:
     """The gate of one site, in this process.
 
-    `people` reads the site's data; it is called after the first charge, not before.
+    `people` reads the site's data; it is called after the first charge, not before. `identity` is the
+    site's key in the rosters of plans; without one it takes no part in secure aggregation.
     """
 
     def __init__(
@@ -68,8 +65,10 @@ class LocalGate:
         people: Callable[[], Users],
         source: Source,
         speed: Speed,
+        identity: Ed25519PrivateKey | None = None,
     ) -> None:
         self._ledger = ledger
+        self._masking = Masking(ledger.site, identity)
         self._policy = policy
         self._declared_population = declared_population
         self._people = people
@@ -77,16 +76,26 @@ class LocalGate:
         self._speed = speed
         self._users: Users | None = None
         self._withdrawn = Tombstones()
-        self._opened: dict[str, _Open] = {}
+        self._opened: dict[str, Opened] = {}
         self._one_at_a_time = threading.Lock()
+
+    def read_people(self) -> None:
+        """Read the site's people before any message comes; InputError where there are none."""
+        self._users = self._people()
+        if len(self._users) == 0:
+            raise InputError("the site's data hold nobody of its share: check [data] and [share]")
 
     def accept(self, plan: Plan, arrays: Mapping[str, Tensor]) -> Acceptance:
         """Check `plan` against policy and budget and reserve it; data are not read."""
         if digest_arrays(arrays) != plan.arrays_digest:
             raise Refusal(RefusalCode.MALFORMED, "the arrays are not those that the plan names")
         self._policy.admit(plan, self._declared_population)
-        opened = _open(plan, arrays, self._speed)
+        if plan.trust == "secagg":
+            self._masking.require_able(plan)
+        opened = open_plan(plan, arrays, self._speed)
         with self._one_at_a_time:
+            if self._users is not None:
+                _require_modality(self._users, opened)
             self._ledger.reserve(plan, save(dict(arrays)))
             self._opened = {plan.digest(): opened}
         return Acceptance(
@@ -102,18 +111,43 @@ class LocalGate:
         with self._one_at_a_time:
             return self._accepted(digest).plan
 
-    def release(self, query: Query, state: PublicState) -> Release:
-        """The noised sum for `query`, charged first; or Refusal."""
+    def advertise(self, asked: Advertise) -> Keys:
+        """New ephemeral keys for an attempt at a securely aggregated round, or Refusal."""
         with self._one_at_a_time:
-            return self._release(query, state)
+            return self._masking.advertise(self._accepted(asked.plan_digest).plan, asked)
 
-    def _release(self, query: Query, state: PublicState) -> Release:
+    def share(self, cohort: Cohort) -> Shared:
+        """This site's secrets of the attempt in shares for the others of `cohort`, or Refusal."""
+        with self._one_at_a_time:
+            return self._masking.share(self._accepted(cohort.plan_digest).plan, cohort)
+
+    def confirm(self, asked: Confirm) -> Confirmed:
+        """This site's signature of who survived, or Refusal."""
+        with self._one_at_a_time:
+            return self._masking.confirm(self._accepted(asked.plan_digest).plan, asked)
+
+    def unmask(self, asked: Unmask) -> Unmasked:
+        """One share of every other site's, for what the sites have confirmed, or Refusal."""
+        with self._one_at_a_time:
+            return self._masking.unmask(self._accepted(asked.plan_digest).plan, asked)
+
+    def release(self, query: Query, state: PublicState, shares: Sequence[Shares] = ()) -> Release:
+        """The noised sum for `query`, charged first; or Refusal. Under `secagg` with its `shares`."""
+        with self._one_at_a_time:
+            return self._release(query, state, shares)
+
+    def _release(self, query: Query, state: PublicState, shares: Sequence[Shares]) -> Release:
         opened = self._accepted(query.plan_digest)
         self._check(query, state, opened)
         digest = query.digest(opened.plan.trust)
         mechanism = SampledGaussian(plan=opened.plan, site=self._ledger.site, source=self._source)
+        masks = None
+        if opened.plan.trust == "secagg" and not self._ledger.answered(query.plan_digest, digest):
+            masks = self._masking.masks(opened.plan, query, shares)
         charge = self._ledger.charge(query, digest, mechanism.event())
-        total = self._answer(charge, state, opened, mechanism)
+        total = self._answer(charge, state, opened, mechanism, masks)
+        if masks is not None:
+            self._masking.sent(query, masks)
         return Release(
             site=self._ledger.site,
             run_id=query.run_id,
@@ -126,9 +160,17 @@ class LocalGate:
         )
 
     def _answer(
-        self, charge: Charge, state: PublicState, opened: _Open, mechanism: SampledGaussian
+        self,
+        charge: Charge,
+        state: PublicState,
+        opened: Opened,
+        mechanism: SampledGaussian,
+        masks: Masks | None,
     ) -> Vector:
-        """The final vector of `charge`, `[dimension]` float32, after what repeats it is on disk."""
+        """The final vector of `charge`, `[dimension]`, after what repeats it is on disk.
+
+        float32; under `secagg` int32 or int64, of which nothing is ever kept without its masks.
+        """
         payload = charge.payload
         self._withdrawn = charge.tombstones
         if opened.plan.trust == "central":
@@ -137,9 +179,12 @@ class LocalGate:
                 self._ledger.store(charge, payload)
             return self._noised_sum(charge.round, state, opened, mechanism.repeating(payload))
         if payload is None:
-            payload = self._noised_sum(charge.round, state, opened, mechanism).numpy().tobytes()
+            total = self._noised_sum(charge.round, state, opened, mechanism)
+            if opened.plan.trust == "secagg":
+                total = _masked(total, masks)
+            payload = total.numpy().tobytes()
             self._ledger.store(charge, payload)
-        return torch.from_numpy(np.frombuffer(payload, dtype=np.float32).copy())
+        return torch.from_numpy(np.frombuffer(payload, dtype=_sent_as(opened.plan)).copy())
 
     def rest(self) -> None:
         """Leave the ledger to other processes until the next round."""
@@ -148,15 +193,15 @@ class LocalGate:
     def close(self) -> None:
         self._ledger.close()
 
-    def _accepted(self, digest: str) -> _Open:
+    def _accepted(self, digest: str) -> Opened:
         if digest not in self._opened:
             plan, arrays = self._ledger.plan(digest)
             self._policy.admit(plan, self._declared_population)
-            self._opened = {digest: _open(plan, load(arrays), self._speed)}
+            self._opened = {digest: open_plan(plan, load(arrays), self._speed)}
         return self._opened[digest]
 
     @staticmethod
-    def _check(query: Query, state: PublicState, opened: _Open) -> None:
+    def _check(query: Query, state: PublicState, opened: Opened) -> None:
         plan = opened.plan
         if query.run_id != plan.run_id or not 1 <= query.round <= plan.rounds:
             raise Refusal(
@@ -175,9 +220,9 @@ class LocalGate:
             raise Refusal(RefusalCode.MALFORMED, "the state has parameters that are not float32")
 
     def _noised_sum(
-        self, round: int, state: PublicState, opened: _Open, mechanism: SampledGaussian
+        self, round: int, state: PublicState, opened: Opened, mechanism: SampledGaussian
     ) -> Vector:
-        """The mean over the round's steps of its noised sums, `[dimension]` float32.
+        """The mean over the round's steps of its noised sums, `[dimension]` float32; int64 under `secagg`.
 
         One step is the plain case. With several (rule 9 of the gate), the site moves the
         parameters by its own noised mean between steps; each step carries the full noise
@@ -186,6 +231,8 @@ class LocalGate:
         plan, method = opened.plan, opened.method
         users = self._loaded(opened)
         parameters = method.parameters(state)
+        if plan.trust == "secagg":
+            return self._clipped_sum(users, parameters, opened, mechanism, round, 0) + mechanism.share(round)
         total = torch.zeros(plan.dimension, dtype=torch.float64)
         for step in range(plan.steps_per_round):
             noised = self._clipped_sum(users, parameters, opened, mechanism, round, step)
@@ -201,89 +248,50 @@ class LocalGate:
         self,
         users: Users,
         parameters: Mapping[str, Tensor],
-        opened: _Open,
+        opened: Opened,
         mechanism: SampledGaussian,
         round: int,
         step: int,
     ) -> Vector:
         plan, method, chosen, device = opened.plan, opened.method, opened.chosen, self._speed.device
-        placed = _placed(parameters, device)
+        parameters = placed(parameters, device)
         key = mechanism.person_key(round, step)
 
         def compute(units: Sequence[int]) -> Contributions:
             rng = mechanism.persons(key, [users.names[unit] for unit in units])
             batch = users.batch(units, method.motions, rng, plan.digest())
-            return chosen.compute(placed, _placed(method.examples(batch, rng), device))
+            return chosen.compute(parameters, placed(method.examples(batch, rng), device))
 
         drawn = users.present(mechanism.sample(len(users), round, step))
+        if plan.trust == "secagg":
+            return integer_sum(
+                compute, drawn, plan.dimension, plan.clip_norm, plan.scale, chosen.widths, device
+            )
         return clipped_sum(compute, drawn, plan.dimension, plan.clip_norm, chosen.widths, device)
 
-    def _loaded(self, opened: _Open) -> Users:
+    def _loaded(self, opened: Opened) -> Users:
         if self._users is None:
             self._users = self._people()
-        if self._users.modality != opened.assets.codec.modality:
-            raise Refusal(
-                RefusalCode.POLICY, f"the plan's motions are not this site's: {opened.assets.codec.modality}"
-            )
+        _require_modality(self._users, opened)
         self._users.exclude(self._withdrawn)
         self._users.encode(opened.assets.codec, opened.plan.digest(), opened.assets.text)
         return self._users
 
 
-def _open(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> _Open:
-    """Build what the plan names from the site's own code; raises Refusal(MALFORMED) if it does not fit."""
-    try:
-        assets = Assets.from_arrays(arrays, plan.codec, plan.text)
-        codec = assets.codec
-        if codec.labels != plan.labels or not 1 <= codec.latent <= MOST_LATENT:
-            raise ValueError("the codec has other labels, or no latent of a usable length")
-        method = build(plan.method, plan.options, assets)
-        dimension = plan.dimension_of(method.dimension)
-    except _UNFIT as error:
-        raise Refusal(RefusalCode.MALFORMED, f"the plan's method or codec does not build: {error}") from None
-    if not isinstance(method, GradientMethod):
-        raise Refusal(RefusalCode.POLICY, f"this gate does not compute {plan.method}")
-    if dimension != plan.dimension:
-        raise Refusal(RefusalCode.MALFORMED, "the plan's dimension is not the method's")
-    if assets.text is not None:
-        try:
-            assets.text.check()
-        except InputError as error:
-            raise Refusal(RefusalCode.UNAVAILABLE, str(error)) from None
-    return _chosen(plan, method, assets, speed)
+def _masked(total: Tensor, masks: Masks | None) -> Tensor:
+    """`total` under `masks`; Refusal(UNAVAILABLE) where there are none, so that nothing leaves without."""
+    if masks is None:
+        raise Refusal(RefusalCode.UNAVAILABLE, "the masks of this attempt are gone")
+    return masks.onto(total)
 
 
-def _chosen(plan: Plan, method: GradientMethod, assets: Assets, speed: Speed) -> _Open:
-    """The engine for `plan`, tried on public probes: made-up people and random parameters."""
-    random = torch.Generator().manual_seed(0)
-    parameters = {
-        name: torch.randn(value.shape, generator=random) / max(1, value.shape[-1]) ** 0.5
-        for name, value in method.parameters(method.init(0)).items()
-    }
-    step = Step(method, Layout.of(parameters), plan.loss_weight)
-
-    def probe(units: int) -> Examples:
-        place = (units, method.motions)
-        labels = torch.randint(len(plan.labels) + 1, place, generator=random)
-        text = bounded(torch.randn(*place, assets.text_size, generator=random))
-        lengths = torch.randint(1, assets.codec.frames + 1, place, generator=random)
-        batch = UserBatch(
-            latents=torch.randn(*place, assets.codec.latent, generator=random),
-            condition=Condition(labels, text, lengths),
-            mask=torch.ones(place, dtype=torch.bool),
-        )
-        return _placed(
-            method.examples(batch, PersonRandom(bytes(32), [str(u) for u in range(units)])), speed.device
-        )
-
-    try:
-        replicas = option_of(plan.method, plan.options, "replicas") or 1
-        require_affordable(method, step, assets, replicas, speed.device)
-        chosen = choose(step, _placed(parameters, speed.device), probe, speed)
-    except InputError as error:
-        raise Refusal(RefusalCode.UNAVAILABLE, str(error)) from None
-    return _Open(plan=plan, method=method, assets=assets, chosen=chosen)
+def _require_modality(users: Users, opened: Opened) -> None:
+    """Refusal(POLICY) unless the plan's motions are of the kind that the site has, a public fact."""
+    modality = opened.assets.codec.modality
+    if users.modality != modality:
+        raise Refusal(RefusalCode.POLICY, f"the plan's motions are not this site's: {modality}")
 
 
-def _placed(tensors: Mapping[str, Tensor], device: str) -> dict[str, Tensor]:
-    return {name: value.to(device) for name, value in tensors.items()}
+def _sent_as(plan: Plan) -> str:
+    """The type in which a release's values are kept and leave."""
+    return "<f4" if plan.trust != "secagg" else f"<i{plan.modulus_bits // 8}"

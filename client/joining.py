@@ -9,9 +9,10 @@ import typer
 
 from client.membership import COORDINATOR
 from common.card import Card, date_of, read_out
+from common.certificate import is_certificate
 from common.errors import InputError, Refusal, RefusalCode
 from common.holder import Holder
-from common.key_folder import KeyFolder
+from common.key_folder import KeyFolder, end_agreements
 from common.storage import write_atomically
 
 SiteToml = Annotated[Path, typer.Argument(metavar="SITE.toml", help="The site's own file.")]
@@ -59,6 +60,8 @@ def welcome(
     holder = Holder.read(site, "site")
     KeyFolder(holder).card()
     card = Card.read(file, "coordinator")
+    if not card.address or not is_certificate(card.authority):
+        raise InputError(f"{file} lacks the server's address or its certificate: ask for it again")
     card.require_current("the coordinator's", "ask for its new one")
     pinned = holder.folder / COORDINATOR
     former = Card.read(pinned, "coordinator") if pinned.exists() else None
@@ -70,8 +73,12 @@ def welcome(
             f" another key, {card.fingerprint}: add --replace if {_PEOPLE} say that they rotated it",
         )
     read_out(card, fingerprint, _PEOPLE)
+    if changed:
+        end_agreements(holder.folder)
     card.write(pinned)
     print(f"joined: coordinator {card.name} at {card.address}, valid until {date_of(card.valid_until)}")
     if changed:
-        print("plans agreed to under the former key are void: agree to the new ones")
+        print("agreements to plans under the former key are void: agree to the new ones")
+    if former is not None:
+        print("if the site's client runs, restart it: it knows the former card")
     print("nothing runs yet: each run plan is agreed to by its hash (fedmotion join show, join agree)")

@@ -1,12 +1,11 @@
 """The site's ledger: what every person here has been charged, kept on disk before any data are read.
 
-Every change is one entry of a hash chain, committed with synchronous=FULL, and the last
-entry's hash is signed with the site's key. Opening a ledger checks all of it. Accepting
-a plan reserves its whole multiset of events against the lifetime budget; what is not
-used is not refunded. A charge is written first, the release's final bytes before they
-are sent, and once only: of several gates that answer one query, one stores and the
-others refuse. One process holds a ledger as its gate; whoever withdraws a person
-meanwhile writes beside it.
+Every change is one entry of a hash chain, committed with synchronous=FULL, and the last entry's hash is
+signed with the site's key. Opening a ledger checks all of it. Accepting a plan reserves its whole
+multiset of events against the lifetime budget; what is not used is not refunded. A charge is written
+first, the release's final bytes before they are sent, and once only: of several gates that answer one
+query, one stores and the others refuse. One process holds a ledger as its gate; whoever withdraws a
+person meanwhile writes beside it.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class Ledger:
         Raises DamageError if anything in it was changed.
         """
         if not path.is_file():
-            raise InputError(f"there is no ledger {path}")
+            raise InputError(f"there is no ledger {path}: make a new site's with fedmotion ledger init")
         try:
             book = Book(path, None, gate=False)
             book.check()
@@ -171,14 +170,8 @@ class Ledger:
         cost = epsilon([plan.reserved()], plan.delta)
         self._require_gate()
         with self._book.transaction() as page:
-            known = self.accounts.runs.get(plan.run_id)
-            if known is not None:
-                if known == digest:
-                    return
-                raise Refusal(RefusalCode.POLICY, f"run {plan.run_id} already has another plan here")
-            if plan.unit != self.unit:
-                raise Refusal(RefusalCode.POLICY, f"the ledger's unit is {self.unit}, not {plan.unit}")
-            self.accounts.require_room(cost, plan.delta)
+            if not self.accounts.has_to_reserve(plan, digest, cost):
+                return
             page.append(
                 "reserved",
                 arrays,
@@ -188,6 +181,10 @@ class Ledger:
                 delta=plan.delta,
                 arrays=hashlib.sha256(arrays).hexdigest(),
             )
+
+    def require_room(self, plan: Plan) -> None:
+        """Raise what `reserve` would, and reserve nothing."""
+        self.accounts.has_to_reserve(plan, plan.digest(), epsilon([plan.reserved()], plan.delta))
 
     def plan(self, digest: str) -> tuple[Plan, bytes]:
         """An accepted plan and its arrays; raises Refusal(UNKNOWN_PLAN)."""
@@ -225,11 +222,15 @@ class Ledger:
                 )
         return self._charge(query.plan_digest, account)
 
+    def answered(self, plan_digest: str, digest: str) -> bool:
+        """Whether the plan's newest charge is of the query `digest`, and its final bytes are kept."""
+        with self._reading():
+            return self.accounts.plan(plan_digest).answered(digest)
+
     def _charge(self, plan: str, account: Account) -> Charge:
         """The newest charge of `account`."""
         paid = account.paid[-1]
-        tombstones = self.tombstones()
-        payload = None
+        tombstones, payload = self.tombstones(), None
         if paid.stored is not None:
             with self._reading():
                 payload = self._book.attachment(paid.stored)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
+from common.discrete_gaussian import DiscreteGaussian
 from common.event import PrivacyEvent
 from common.noise import PersonRandom, Source, Stream, gaussian, on_grid, poisson_sample
 from common.plan import Plan
@@ -17,7 +20,8 @@ class SampledGaussian:
 
     Formal guarantee: `round` noised steps cost each unit `event()` under adding or
     removing that unit, provided every contribution has norm at most the plan's
-    `clip_norm` and `noise` is added once to each step's sum.
+    `clip_norm` and `noise` is added once to each step's sum. Under `secagg` that is so of the
+    sum over the sites that hides m - c honest ones' `share`.
     """
 
     plan: Plan
@@ -39,6 +43,14 @@ class SampledGaussian:
     def noised(self, total: Vector, round: int, step: int) -> Vector:
         """`total` with this step's noise, on the public grid of `on_grid`, `[dimension]` float64."""
         return on_grid(total + self.noise(round, step), self._std)
+
+    def share(self, round: int) -> Vector:
+        """This site's share of a round's noise under `secagg`, `[dimension]` int64; zero at z = 0."""
+        variance = self.plan.share_variance
+        if variance == 0:
+            return torch.zeros(self.plan.dimension, dtype=torch.int64)
+        stream = self._stream("noise", round, 0)
+        return torch.from_numpy(DiscreteGaussian(variance).draw(stream, self.plan.dimension))
 
     @property
     def _std(self) -> float:

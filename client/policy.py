@@ -18,7 +18,9 @@ class SitePolicy:
     `min_cohort` bounds the expected number of people in a sample from below: sampling rate x
     declared population, both public. `max_motions` bounds the motions of one person that
     enter a round, `min_sites_per_person` the plan's declared number of sites that one
-    person may be at: a plan that declares fewer counts too little for this site's people.
+    person may be at: a plan that declares fewer counts too little for this site's people. Under
+    `secagg`, `min_survivors` bounds the sites in a sum from below (the plan's m), and `min_colluders`
+    how many of them may be the server's without harm (its c).
     """
 
     unit: Unit
@@ -30,6 +32,8 @@ class SitePolicy:
     min_cohort: float = 0.0
     max_motions: int | None = None
     min_sites_per_person: int = 1
+    min_survivors: int = 1
+    min_colluders: int = 1
 
     def admit(self, plan: Plan, declared_population: int) -> None:
         """Raise Refusal(POLICY) unless `plan` is within the rules; looks at public facts only."""
@@ -45,6 +49,9 @@ class SitePolicy:
         self._at_least("min_sites_per_person", plan.sites_per_person, self.min_sites_per_person)
         self._at_most("max_sampling_rate", plan.sampling_rate, self.max_sampling_rate)
         self._at_most("max_rounds", plan.rounds, self.max_rounds)
+        if plan.trust == "secagg":
+            self._at_least("min_survivors", plan.min_sites, self.min_survivors)
+            self._at_least("min_colluders", plan.colluders, self.min_colluders)
         if self.max_motions is not None:
             self._at_most("max_motions", _motions(plan), self.max_motions)
 

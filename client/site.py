@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.datasets import DataOptions, DataSet, check_unit, open_data_set
 from client.door import Door
+from client.federation import FederationTable
 from client.gate import LocalGate
 from client.ledger import Budget, Ledger
 from client.membership import Membership
 from client.policy import SitePolicy
 from client.speed import Engine, Precision, Speed
 from client.users import Share, Users, load_users
-from common.errors import InputError
+from common.errors import FedmotionError, InputError
 from common.event import MOST_SITES_PER_PERSON, MOST_STEPS, Trust, Unit
 from common.noise import Source
+from common.roster import MOST_MEMBERS
 from common.validation import one_line
+
+_log = logging.getLogger("fedmotion.service")
 
 
 class _Table(BaseModel):
@@ -80,12 +86,8 @@ class PolicyTable(_Table):
     min_cohort: float = Field(default=0.0, ge=0, le=1e9)
     max_motions: int | None = Field(default=None, ge=1)
     min_sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
-
-
-class FederationTable(_Table):
-    """Where the site keeps its identity, its coordinator's card and the plans agreed to, see `Membership`."""
-
-    folder: Path = Path("federation")
+    min_survivors: int = Field(default=1, ge=1, le=MOST_MEMBERS)
+    min_colluders: int = Field(default=1, ge=1, le=MOST_MEMBERS)
 
 
 class SiteFile(_Table):
@@ -147,13 +149,32 @@ class SiteFile(_Table):
 
     def open_door(self, data: DataSet | None = None) -> Door:
         """The site as messages reach it: its gate, under seal where it is a member of a federation."""
-        membership = None
-        if self.federation is not None:
-            membership = Membership.open(self.name, self.federation.folder)
-        return Door(self.open_gate(data), membership)
+        membership = None if self.federation is None else self.membership()
+        return Door(self.open_gate(data, None if membership is None else membership.key), membership)
 
-    def open_gate(self, data: DataSet | None = None) -> LocalGate:
-        """The site's gate; its people are read after the first charge.
+    def open_resident(self) -> Door:
+        """The site as a service has it: its people are read now, so that nothing is found amiss later."""
+        membership = self.membership()
+        gate = self.open_gate(identity=membership.key)
+        try:
+            gate.read_people()
+        except FedmotionError as error:
+            gate.close()
+            _log.warning("the people do not read: %s", error)
+            raise InputError("the site's recordings do not read: its site.log says why") from None
+        except BaseException:
+            gate.close()
+            raise
+        return Door(gate, membership)
+
+    def membership(self) -> Membership:
+        """The site's place in its federation; InputError where it has none, or has not joined yet."""
+        if self.federation is None:
+            raise InputError(f"site {self.name} is in no federation: add a table [federation] to its file")
+        return Membership.open(self.name, self.federation.folder, self.declared_population)
+
+    def open_gate(self, data: DataSet | None = None, identity: Ed25519PrivateKey | None = None) -> LocalGate:
+        """The site's gate; its people are read after the first charge. `identity` is the site's in rosters.
 
         Raises InputError where the ledger was made with another budget than the file now has.
         """
@@ -172,6 +193,7 @@ class SiteFile(_Table):
             people=lambda: self.users(data),
             source=Source(self.test_seed),
             speed=speed,
+            identity=identity,
         )
 
 

@@ -22,8 +22,11 @@ FORMAT = "fedmotion ledger export 2"
 _RULE = "sha256(domain | seq as 8 bytes, big-endian | hash before, 32 bytes, of entry 1 zeros | salt | body)"
 
 
-def statement(ledger: Ledger) -> dict[str, Any]:
-    """The whole account; every epsilon stands with its delta, an infinite one is null."""
+def statement(ledger: Ledger, *, spent: bool = True) -> dict[str, Any]:
+    """The whole account; every epsilon stands with its delta, an infinite one is null.
+
+    What each run has `spent` takes the accountant's time.
+    """
     accounts = ledger.accounts
     owner, budget, reserved = accounts.owner, ledger.budget, accounts.reserved()
     return {
@@ -44,7 +47,7 @@ def statement(ledger: Ledger) -> dict[str, Any]:
             math.inf if math.isinf(budget.epsilon) else max(0.0, budget.epsilon - reserved.epsilon),
             max(0.0, budget.delta - reserved.delta),
         ),
-        "runs": [_run(digest, account) for digest, account in accounts.plans.items()],
+        "runs": [_run(digest, account, spent) for digest, account in accounts.plans.items()],
         "withdrawals": [withdrawal(each) for each in accounts.withdrawals.values()],
     }
 
@@ -54,9 +57,9 @@ def withdrawal(found: Withdrawal) -> dict[str, Any]:
     return {"mark": found.mark, "at": found.at, "affected": found.affected}
 
 
-def _run(digest: str, account: Account) -> dict[str, Any]:
+def _run(digest: str, account: Account, spent: bool) -> dict[str, Any]:
     plan, event = account.plan, account.spent()
-    spent = min(epsilon([event], account.delta), account.epsilon) if event.count else 0.0
+    cost = min(epsilon([event], account.delta), account.epsilon) if spent and event.count else 0.0
     return {
         "run_id": plan.run_id,
         "plan": digest,
@@ -69,7 +72,7 @@ def _run(digest: str, account: Account) -> dict[str, Any]:
         "charges": len(account.paid),
         "latest": _latest(account),
         "reserved": _cost(account.epsilon, account.delta),
-        "spent": _cost(spent, account.delta),
+        **({"spent": _cost(cost, account.delta)} if spent else {}),
         "events": [vars(event)] if event.count else [],
     }
 

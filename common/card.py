@@ -60,6 +60,7 @@ class Card:
         require("valid_until", self.valid_until, 0 < self.valid_until < 2**53, "a time in seconds")
         require("issued", self.issued, 0 <= self.issued < self.valid_until, "a time before valid_until")
         require("population", self.population, 0 <= self.population <= 10**9, "from 0 to 1e9")
+        require("address", repr(self.address[:80]), _is_word(self.address), "host:port")
         for name, text in (
             ("node_key", self.node_key),
             ("address", self.address),
@@ -130,8 +131,8 @@ def compare(card: Card, told: str | None, people: str) -> None:
     if not told:
         raise Refusal(
             RefusalCode.FOREIGN,
-            f"nobody has compared this card: ask {people} on another channel for the fingerprint that their own"
-            " machine shows (fedmotion keys show), and give it as --fingerprint",
+            f"nobody has compared this card: ask {people} on another channel for the fingerprint that their"
+            " own machine shows (fedmotion keys show), and give it as --fingerprint",
         )
     if _letters(told) != _letters(card.fingerprint):
         raise Refusal(
@@ -155,6 +156,10 @@ def date_of(seconds: int) -> str:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (OverflowError, OSError, ValueError):
         return "the far future"
+
+
+def _is_word(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _letters(text: str) -> str:

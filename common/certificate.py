@@ -66,6 +66,14 @@ def valid_until(certificate: bytes) -> int:
     return int(x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp())
 
 
+def is_certificate(text: str) -> bool:
+    """Whether `text` is a certificate, or several (PEM)."""
+    try:
+        return len(x509.load_pem_x509_certificates(text.encode())) > 0
+    except ValueError:
+        return False
+
+
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
 ) -> x509.CertificateBuilder:

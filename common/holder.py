@@ -20,7 +20,8 @@ RESERVED: Final = frozenset({"coordinator", "revoked"})
 class Holder:
     """A site with its `[federation] folder` and declared `population`, or a server with its `folder`.
 
-    A server's `address` is what sites connect to, host:port; `names` are further hosts of its front.
+    A server's `address` is what sites connect to, host:port; `names` are further hosts of its front, and
+    `authority` the certificate (PEM) behind it where that is not its own.
     """
 
     role: Role
@@ -29,6 +30,7 @@ class Holder:
     population: int = 0
     address: str = ""
     names: tuple[str, ...] = ()
+    authority: Path | None = None
 
     @classmethod
     def read(cls, path: Path, role: Role | None = None) -> Self:
@@ -59,11 +61,15 @@ class Holder:
             front = _table(fields, "front")
             names = front.get("names", [])
             require("front.names", names, _texts(names), "a list of host names")
+            authority = base / _text(front, "authority") if "authority" in front else None
             address = _text(fields, "address")
             host, _, port = address.rpartition(":")
             require("address", address[:80], bool(host) and _is_port(port), "host:port")
             folder = (base / _text(fields, "folder", "state")).resolve()
-            return cls(role="coordinator", name=name, folder=folder, address=address, names=tuple(names))
+            return cls(
+                role="coordinator", name=name, folder=folder, address=address, names=tuple(names),
+                authority=authority,
+            )  # fmt: skip
         if "ledger" not in fields:
             raise InputError("neither a site's file (it has a ledger) nor a server's (it has an address)")
         if "federation" not in fields:

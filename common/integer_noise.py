@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from common.accounting import MARGIN
-from common.discrete_gaussian import CONVOLUTION_ERROR
+from common.discrete_gaussian import CONVOLUTION_ERROR, MOST_STD
 from common.errors import InputError
 from common.event import PrivacyEvent
 
@@ -39,18 +39,39 @@ def toward_zero(rows: Tensor, scale: int) -> Tensor:
     return torch.trunc(rows.to(torch.float64) * scale).to(torch.int64)
 
 
-def verified(rows: Tensor, bound: int) -> Tensor:
-    """`rows` int64, with zeros for each row whose norm is above `bound` (at most 2^31): exact.
+class Within:
+    """Whose row of whole numbers has norm at most `bound` (at most 2^31), block by block: exact.
 
     The squares are summed in two parts of 31 bits, so that no sum wraps around.
     """
-    fits = ((rows <= bound) & (rows >= -bound)).all(dim=1)  # no abs: -2^63 has none
-    squares = torch.where(fits[:, None], rows, torch.zeros_like(rows)).square()
-    low = (squares & _MASK).sum(dim=1)
-    high = (squares >> 31).sum(dim=1) + (low >> 31)
-    most_high, most_low = bound**2 >> 31, bound**2 & _MASK
-    fits &= (high < most_high) | ((high == most_high) & (low & _MASK <= most_low))
-    return torch.where(fits[:, None], rows, torch.zeros_like(rows))
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._low = self._high = torch.zeros(1, dtype=torch.int64)
+        self._fits: Tensor | None = None
+
+    def add(self, block: Tensor) -> None:
+        """Some columns of the rows, `[people, width]` int64."""
+        fits = ((block <= self._bound) & (block >= -self._bound)).all(dim=1)  # no abs: -2^63 has none
+        self._fits = fits if self._fits is None else self._fits & fits
+        squares = torch.where(self._fits[:, None], block, torch.zeros_like(block)).square()
+        self._low, self._high = self._low.to(block.device), self._high.to(block.device)
+        low = (squares & _MASK).sum(dim=1) + self._low
+        self._low, self._high = low & _MASK, (squares >> 31).sum(dim=1) + (low >> 31) + self._high
+
+    def found(self) -> Tensor:
+        """`[people]` bool."""
+        if self._fits is None:
+            raise ValueError("no rows were added")
+        high, low = self._bound**2 >> 31, self._bound**2 & _MASK
+        return self._fits & ((self._high < high) | ((self._high == high) & (self._low <= low)))
+
+
+def verified(rows: Tensor, bound: int) -> Tensor:
+    """`rows` int64, with zeros for each row whose norm is above `bound`: exact, see `Within`."""
+    within = Within(bound)
+    within.add(rows)
+    return torch.where(within.found()[:, None], rows, torch.zeros_like(rows))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +92,11 @@ class IntegerNoise:
             raise InputError(
                 f"a share of noise has standard deviation {self.share_std:g} in integer units: it must be"
                 f" {LEAST_SHARE:g} or more; take a larger scale"
+            )
+        if not self.share_std <= MOST_STD / 2:
+            raise InputError(
+                f"a share of noise has standard deviation {self.share_std:g} in integer units: at most"
+                f" {MOST_STD / 2:g} is drawn; take a smaller scale"
             )
         if self.shares < 1 or not 0 < self.sensitivity < math.inf or self.dimension < 1:
             raise InputError("integer noise needs a share, a coordinate and a finite sensitivity above 0")

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from common.card import CARD, Card, date_of
-from common.certificate import make_authority, make_front, valid_until
+from common.certificate import is_certificate, make_authority, make_front, valid_until
 from common.errors import InputError
 from common.holder import Holder
 from common.signing import load_key, public_name
@@ -37,6 +37,8 @@ AUTHORITY_KEY, AUTHORITY = "ca.pem", "ca.crt"
 FRONT_KEY, FRONT = "front.key", "front.crt"
 SUPEREXEC: Final = "superexec.secret"
 RETIRED: Final = "retired"
+AGREED: Final = "agreed"
+"""In a site's folder: its yes to each plan, in its signature."""
 DAYS: Final = 365
 WARN_DAYS: Final = 30
 _DAY: Final = 86_400
@@ -128,6 +130,7 @@ class KeyFolder:
                 retired.mkdir(mode=0o700, exist_ok=True)
             when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
             old.write(retired / f"{when}-{old.key[:16]}.json")
+            end_agreements(self.holder.folder)
             write_atomically(self.identity, _identity_key(), mode=0o600)
             return old, self._issue(days)
 
@@ -154,11 +157,11 @@ class KeyFolder:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Alone at work in a folder that is its owner's only."""
+        """Alone at work; folders that are made here are their owner's only."""
         with writing(self.keys):
-            self.keys.mkdir(parents=True, exist_ok=True)
+            self.holder.folder.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self.holder.folder, self.keys):
-                folder.chmod(0o700)
+                folder.mkdir(mode=0o700, exist_ok=True)
         with exclusive(self.keys / ".lock", patience=5):
             yield
 
@@ -201,10 +204,21 @@ class KeyFolder:
             node_key=(self.keys / f"{NODE}.pub").read_text().strip() if site else "",
             population=holder.population,
             address=holder.address,
-            authority="" if site else (self.keys / AUTHORITY).read_text(),
+            authority="" if site else self._trusted(),
         ).sign(key)
         card.write(self.card_file)
         return card
+
+    def _trusted(self) -> str:
+        """The certificate (PEM) that sites check the front's against."""
+        path = self.holder.authority or self.keys / AUTHORITY
+        try:
+            text = path.read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} does not load: {error}") from None
+        if not is_certificate(text):
+            raise InputError(f"{path} is no certificate (PEM)")
+        return text
 
     def _node_public(self) -> bytes:
         try:
@@ -226,6 +240,13 @@ class KeyFolder:
             return valid_until((self.keys / FRONT).read_bytes())
         except (OSError, ValueError) as error:
             raise InputError(f"{self.keys / FRONT} does not load: {error}; fedmotion keys renew") from None
+
+
+def end_agreements(folder: Path) -> None:
+    """Remove a site's yes to every plan: a gate at work refuses from the next message on."""
+    with writing(folder / AGREED):
+        for file in (folder / AGREED).glob("*.json"):
+            file.unlink()
 
 
 def _identity_key() -> bytes:

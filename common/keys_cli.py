@@ -26,7 +26,7 @@ def init(file: File, days: Days = DAYS) -> None:
     """Make the keys that FILE.toml still lacks; none is ever replaced, and a broken-off call is completed.
 
     A site: its identity and its SuperNode's key. The server: its identity, a certificate authority of its
-    own, its front's certificate and a secret. The keys stay where they are made, readable by their owner alone.
+    own, its front's certificate and a secret. Keys stay where they are made, readable by their owner alone.
     """
     folder = _folder(file, days)
     made = folder.complete(days)
@@ -91,14 +91,16 @@ def renew(file: File, days: Days = DAYS) -> None:
 
 def _follows(holder: Holder, file: Path) -> Iterator[str]:
     """What a rotation asks of people next."""
-    yield "running plans name the old key and end at their next message: a new plan is needed"
     if holder.role == "site":
+        yield "running plans name the old key and end at their next message: a new plan is needed"
+        yield "if the site's client runs, restart it: it knows the old key"
         yield f"send a new request: fedmotion join request {file} --out FILE"
-        yield "the coordinator takes it with fedmotion join accept --replace, after comparing the new fingerprint"
+        yield "the coordinator takes it with join accept --replace, after comparing the new fingerprint"
         yield "the ledger is untouched: what people here were charged carries over"
         return
+    yield "runs signed with the old key cannot be resumed: stop them, and write new plans"
     yield f"hand {holder.folder / 'card.json'} to every site: fedmotion join welcome --replace"
-    yield "agreements of the sites were to the old key: write new plans with fedmotion server plan"
+    yield "the sites then agree to the new plans"
 
 
 def _tell(folder: KeyFolder, card: Card) -> None:

@@ -20,8 +20,16 @@ from protos import gate_pb2
 MAX_ARRAYS: Final = 256
 MAX_BYTES: Final = 512 * 2**20
 MAX_HEADER: Final = 4 * 2**20
+CHANNEL: Final = (
+    ("grpc.max_receive_message_length", MAX_BYTES + 2 * MAX_HEADER),
+    ("grpc.max_send_message_length", MAX_BYTES + 2 * MAX_HEADER),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.so_reuseport", 0),
+)
+"""How both ends of the gate's socket are opened: for messages up to what a parcel holds, without proxies."""
 MAX_SEAL: Final = 1024
 _MAX_KIND: Final = 32
+_MAX_NAME: Final = 64
 _WITH_ARRAYS: Final = frozenset({"Plan", "Query", "Release"})
 _UNREADABLE = (
     FedmotionError, DecodeError, ArithmeticError, AttributeError,
@@ -133,6 +141,20 @@ def raise_refused(content: RecordDict) -> None:
     """Raise the Refusal that `content` is, if it is one."""
     if kind_of(content) == gate_pb2.Refused.DESCRIPTOR.name:
         raise Refusal(RefusalCode(unpack(content, gate_pb2.Refused).code))
+
+
+def encode_hello(site: str = "") -> RecordDict:
+    """Asks a node which site it stands for, or says so: a hint without a seal, from the messenger alone."""
+    return RecordDict({"hello": ConfigRecord({"site": site})})
+
+
+@strict
+def decode_hello(content: RecordDict) -> str:
+    """The site that a node names."""
+    site = content.config_records["hello"]["site"]
+    if not isinstance(site, str) or len(site) > _MAX_NAME:
+        raise TypeError("a site's name is a short text")
+    return site
 
 
 @strict

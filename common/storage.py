@@ -56,7 +56,7 @@ def read_json(
     missing: str = "is this a run folder?",
     damaged: str = "restore the run folder or run again",
 ) -> dict[str, Any]:
-    """The JSON object at `path`; InputError saying why it is `missing` or the way out where it is `damaged`."""
+    """The JSON object at `path`; InputError saying the way out where it is `missing` or `damaged`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import cast, get_args
+from typing import Final, cast, get_args
 
 import torch
 from flwr.app import RecordDict
@@ -17,7 +17,7 @@ from torch import Tensor
 from common.compression import Compression, Packing
 from common.event import Trust, Unit
 from common.method import PublicState
-from common.parcel import pack, raise_refused, strict, unpack
+from common.parcel import arrays_of, pack, raise_refused, strict, unpack
 from common.plain_arrays import as_numpy, packed, read_arrays
 from common.plan import Plan
 from common.query import Acceptance, Query, Release, Seen, is_name
@@ -25,6 +25,8 @@ from common.roster import MOST_MEMBERS, Member
 from common.secagg.messages import Shares
 from common.witness import Head, Witness, is_hex
 from protos import gate_pb2
+
+_NPY_HEADER: Final = 128
 
 
 def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
@@ -235,6 +237,9 @@ def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
     """A site's answer to `query`, checked against it, or its Refusal raised."""
     raise_refused(content)
     header = unpack(content, gate_pb2.Release)
+    size = sum(len(data) for data in arrays_of(content).values())
+    if size > 8 * plan.dimension + 2 * _NPY_HEADER:
+        raise ValueError("a release is no longer than the plan's vector")
     arrays = read_arrays(content)
     total = plan.packing.unpack(arrays, _released(plan))
     if not bool(torch.isfinite(total).all()):

@@ -567,9 +567,12 @@ class Shared(_message.Message):
     SITE_FIELD_NUMBER: _builtins.int
     COHORT_FIELD_NUMBER: _builtins.int
     SHARES_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
     site: _builtins.str
     cohort: _builtins.str
     """digest of the Cohort that it answers"""
+    commitment: _builtins.str
+    """SHA-256 of its mask's seed: what shares must add up to"""
     @_builtins.property
     def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shares]: ...
     def __init__(
@@ -578,10 +581,11 @@ class Shared(_message.Message):
         site: _builtins.str = ...,
         cohort: _builtins.str = ...,
         shares: _abc.Iterable[Global___Shares] | None = ...,
+        commitment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "shares", b"shares", "site", b"site"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "commitment", b"commitment", "shares", b"shares", "site", b"site"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
 from common.card import Card, date_of, read_out
 from common.errors import InputError, Refusal, RefusalCode, way_out
 from common.holder import RESERVED
@@ -83,10 +87,14 @@ class Roster:
     def _require_fit(self, card: Card) -> None:
         if not is_name(card.name) or card.name in RESERVED:
             raise InputError(f"no site may be called {card.name}: it gives itself another name")
-        if card.population < 1 or not card.node_key:
-            raise InputError(
-                f"the card of {card.name} lacks its population or its node's key: ask for it again"
-            )
+        if card.population < 1:
+            raise InputError(f"the card of {card.name} lacks its population: ask for it again")
+        try:
+            node = load_ssh_public_key(card.node_key.encode())
+        except (ValueError, UnsupportedAlgorithm):
+            node = None
+        if not isinstance(node, ec.EllipticCurvePublicKey):
+            raise InputError(f"the card of {card.name} lacks a usable key of its node: ask for it again")
 
     def _former(self, card: Card, replace: bool) -> Card | None:
         """The accepted card of the same name; Refusal where `card` may not take its place."""
@@ -109,8 +117,8 @@ class Roster:
             raise Refusal(
                 RefusalCode.FOREIGN,
                 f"{card.name} is known with another key, {former.fingerprint}; this card is"
-                f" {card.fingerprint}, valid until {date_of(card.valid_until)}: add --replace if its people say that they"
-                " rotated it",
+                f" {card.fingerprint}, valid until {date_of(card.valid_until)}: add --replace if its people"
+                " say that they rotated it",
             )
         return former
 

@@ -8,7 +8,7 @@ import torch
 
 from common.noise import Source, Stream, gaussian, on_grid
 from common.plan import Plan
-from common.query import Acceptance, Release
+from common.query import Release, Seen
 from common.vector import Vector
 
 
@@ -18,14 +18,29 @@ class Sum:
 
     dimension: int
     population: int = 0
+    charges: int = 0
     sites: list[str] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
     _total: Vector | None = None
 
-    def add(self, release: Release, site: Acceptance) -> None:
+    def add(self, release: Release, population: int) -> None:
+        """Add one site's release, of so many declared units."""
         total = release.total.to(torch.float64)
         self._total = total if self._total is None else self._total + total
-        self.population += site.declared_population
-        self.sites.append(site.site)
+        self.count(release, population)
+
+    def count(self, release: Release, population: int) -> None:
+        """Note whose release is in the sum, and the site's number of charges in this run."""
+        if release.site in self.sites:
+            raise ValueError(f"{release.site} is in the sum already")
+        self.population += population
+        self.charges = max(self.charges, release.charge)
+        self.sites.append(release.site)
+        self.seen += [release.seen] if release.seen is not None else []
+
+    def unmasked(self, total: Vector) -> None:
+        """The whole sum, `[dimension]` float64, of all the sites that were counted."""
+        self._total = total
 
     def mean(self, plan: Plan, source: Source, round: int) -> Vector:
         """Sum / (q x declared population), `[dimension]` float32.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from common.accounting import ACCOUNTANT, LARGEST_EPSILON, calibrate, epsilon, most_steps
 from common.errors import InputError
 from common.event import MOST_SITES_PER_PERSON, MOST_STEPS, NEIGHBOURING, PrivacyEvent, Trust, person_event
 from common.plan import MOST_VALUES, Plan
+from server.planning import fewest
 
 USABLE, COARSE, DROWNED = 0.05, 0.3, 1.0
 """Noise over signal (kappa) up to which training works, up to which it finds the rough shape of motions,
@@ -29,7 +30,8 @@ class Question:
 
     Two of `epsilon`, `noise_multiplier` and `rounds` give the third; one of the first two
     alone is spent in `ROUNDS` rounds. `sites_per_person` bounds how many sites hold one person.
-    `parameters` is how many are trained in private; None: as many as the demo.
+    `min_sites` and `colluders` say, under `secagg`, how many sites' noise is certain: see
+    `common.plan.Plan`. `parameters` is how many are trained in private; None: as many as the demo.
     """
 
     users: int
@@ -42,6 +44,14 @@ class Question:
     noise_multiplier: float | None = None
     rounds: int | None = None
     parameters: int | None = None
+    min_sites: int | None = None
+    colluders: int = 1
+
+    @property
+    def surplus(self) -> float:
+        """How much more noise the sum of all sites carries than the claim counts on."""
+        least = self.min_sites or fewest(self.trust, self.sites)
+        return spread(self.trust, self.sites, least - self.colluders)
 
 
 def answer(question: Question) -> dict[str, Any]:
@@ -69,6 +79,7 @@ def answer(question: Question) -> dict[str, Any]:
         "trust": question.trust,
         "sites": question.sites,
         "sites_per_person": question.sites_per_person,
+        **_shares(question),
         "delta": delta,
         "epsilon_target": question.epsilon,
         "epsilon": cost,
@@ -80,9 +91,16 @@ def answer(question: Question) -> dict[str, Any]:
     }
 
 
+def _shares(question: Question) -> dict[str, int]:
+    if question.trust != "secagg":
+        return {}
+    least = question.min_sites or fewest(question.trust, question.sites)
+    return {"min_sites": least, "colluders": question.colluders}
+
+
 def _learned(question: Question, multiplier: float, rounds: int) -> dict[str, Any]:
     """What a model learns through the noise."""
-    one = _noise_share(multiplier, question.sampling_rate, rounds, spread(question.trust, question.sites))
+    one = _noise_share(multiplier, question.sampling_rate, rounds, question.surplus)
     usable, coarse = (math.floor((limit * question.users / one) ** 2) for limit in (USABLE, COARSE))
     dimension = question.parameters or MODEL
     model = one * math.sqrt(dimension) / question.users
@@ -125,8 +143,14 @@ def _event(question: Question, multiplier: float, rounds: int) -> PrivacyEvent:
     )
 
 
-def spread(trust: Trust, sites: int) -> float:
-    """How much more noise a sum carries than one site adds: under `local` each adds the full noise."""
+def spread(trust: Trust, sites: int, honest: int = 1) -> float:
+    """How much more noise a sum carries than the claim counts.
+
+    Under `local` each site adds the full noise; under `secagg` each a share such that those of `honest`
+    sites, who must survive and keep theirs to themselves, are enough.
+    """
+    if trust == "secagg":
+        return math.sqrt(sites / honest)
     return math.sqrt(sites) if trust == "local" else 1.0
 
 
@@ -141,7 +165,8 @@ def _noise_share(multiplier: float, rate: float, steps: int, spread: float) -> f
 def noise_in(plan: Plan, sites: int, units: int) -> float:
     """Noise over signal (kappa) that is left after all rounds of `plan`."""
     steps = plan.rounds * plan.steps_per_round
-    one = _noise_share(plan.noise_multiplier, plan.sampling_rate, steps, spread(plan.trust, sites))
+    more = spread(plan.trust, sites, plan.min_sites - plan.colluders)
+    one = _noise_share(plan.noise_multiplier, plan.sampling_rate, steps, more)
     return one * math.sqrt(plan.dimension) / units
 
 
@@ -195,13 +220,33 @@ def _check(question: Question) -> None:
         "--sites": (question.sites >= 1, question.sites, "1 or more"),
         "--sites-per-person": (1 <= question.sites_per_person <= most, question.sites_per_person,
                                f"1 to {most}: no more than there are sites, and {MOST_SITES_PER_PERSON}"),
-        "--trust": (question.trust in ("local", "central"), question.trust, "local or central"),
+        "--trust": (question.trust in get_args(Trust), question.trust, "local, secagg or central"),
     }  # fmt: skip
     for name, (holds, value, allowed) in limits.items():
         if not holds:
             raise InputError(f"{name} is {value}: it must be {allowed}")
+    if question.trust == "secagg":
+        _check_shares(question)
     if question.delta is not None and not 0 < question.delta < 1 / question.users:
         raise InputError(f"--delta is {question.delta}: it must lie between 0 and 1/{question.users}")
+
+
+def _check_shares(question: Question) -> None:
+    """That the sites who must survive outweigh those who may not be trusted: as `common.plan.Plan` has it."""
+    n, c = question.sites, question.colluders
+    m = question.min_sites or fewest(question.trust, n)
+    limits = {
+        "--sites": (n >= 2, n, "2 or more under secagg"),
+        "--min-sites": (
+            m <= n and 2 * m > n + c,
+            m,
+            f"over half of {n} sites + {c} colluders, and at most {n}",
+        ),
+        "--colluders": (1 <= c < m, c, f"at least 1 and below min_sites, which is {m}"),
+    }
+    for name, (holds, value, allowed) in limits.items():
+        if not holds:
+            raise InputError(f"{name} is {value}: it must be {allowed}")
 
 
 def _advice(share: float, parameters: int | None) -> str:

@@ -29,7 +29,13 @@ def plan(
     sampling_rate: Annotated[float, typer.Option(help="Chance of each person to enter a round.")] = 0.5,
     sites: Annotated[int, typer.Option(help="Sites that each add noise (trust local).")] = 8,
     sites_per_person: Annotated[int, typer.Option(help="How many sites may hold one person.")] = 1,
-    trust: Annotated[str, typer.Option(help="local or central.")] = "local",
+    trust: Annotated[str, typer.Option(help="local, secagg or central.")] = "local",
+    min_sites: Annotated[
+        int | None, typer.Option(help="Fewer make no round (secagg; default: nine in ten, up to nine all).")
+    ] = None,
+    colluders: Annotated[
+        int, typer.Option(help="Sites that may tell the server their shares of noise (secagg).")
+    ] = 1,
     parameters: Annotated[
         int | None, typer.Option(help="How many are trained in private (default: the demo's).")
     ] = None,
@@ -66,6 +72,8 @@ def plan(
         sites_per_person=sites_per_person,
         trust=cast(Trust, trust),
         parameters=parts.get(train or "all", parameters),
+        min_sites=min_sites,
+        colluders=colluders,
     )
     found = answer(question)
     found["parts"] = {name: with_parameters(found, size) for name, size in parts.items()}
@@ -85,6 +93,11 @@ def _plan_lines(found: Mapping[str, Any]) -> Iterator[str]:
         f" {found['unit']} ({found['neighbouring']}, {found['accountant']}, trust {found['trust']},"
         f" {found['sites']} sites, at most {found['sites_per_person']} a person):"
     )
+    if found["trust"] == "secagg":
+        yield (
+            f"  every round needs {found['min_sites']} of them, and {found['colluders']} may share what they"
+            " know with the server"
+        )
     yield f"  {found['rounds']} rounds at sampling rate {found['sampling_rate']}"
     yield f"  noise multiplier {found['noise_multiplier']:.4g}"
     yield f"  usable up to {found['dimension_usable']:,} parameters (noise 5 % of the signal)"

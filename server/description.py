@@ -10,6 +10,7 @@ from typing import Any
 
 from common.accounting import ACCOUNTANT, epsilon
 from common.event import NEIGHBOURING, PrivacyEvent
+from common.plan import Plan
 from server.checkpoint import Checkpoint
 
 
@@ -52,6 +53,7 @@ def describe(
             "epsilon_spent": _finite(epsilon(list(events), plan.delta)),
             "sites_per_person": plan.sites_per_person,
             "clip_norm": plan.clip_norm,
+            **_shares(plan),
             "events": [vars(event) for event in events],
         },
         "sites": list(sites),
@@ -78,3 +80,11 @@ def _versions() -> dict[str, str]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _shares(plan: Plan) -> dict[str, Any]:
+    """What else a claim under `secagg` stands on."""
+    if plan.trust != "secagg":
+        return {}
+    names = ("noise_multiplier", "min_sites", "colluders", "scale", "modulus_bits")
+    return {name: getattr(plan, name) for name in names}

@@ -19,6 +19,9 @@ _UNITS = {
 _TRUST = {
     "local": "local: every site adds the full noise before anything leaves it. "
     "The claim holds against everyone, the server included.",
+    "secagg": "secagg: every site adds a share of the noise and masks its sum, so that the server sees "
+    "the sum of all sites and no site's own. The claim holds against the server and as many colluding "
+    "sites as stated, if their number and identities are as the sites agreed.",
     "central": "central: a trusted server adds the noise. In simulation only, as a reference: "
     "the server would see what each site computed.",
 }
@@ -103,9 +106,28 @@ def _privacy_facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Sites per person", f"at most {escape(str(privacy.get('sites_per_person', '?')))}"),
         ("Neighbouring", escape(str(privacy.get("neighbouring", "?")))),
         ("Trust", escape(_TRUST.get(trust, trust))),
+        *_together_with(privacy),
         ("Accountant", escape(str(privacy.get("accountant", "?")))),
         ("Charged", escape(events or "no event")),
         *_sent(privacy),
+    ]
+
+
+def _together_with(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How many sites a sum needs and how many of them may collude, where that bears on the claim."""
+    if privacy.get("trust") != "secagg":
+        return []
+    least, most = (escape(str(privacy.get(name, "?"))) for name in ("min_sites", "colluders"))
+    noise = _plain(privacy.get("noise_multiplier"))
+    return [
+        (
+            "Sites in a sum",
+            f"at least {least}, of which at most {most} may share what they know with the server",
+        ),
+        (
+            "Noise",
+            f"multiplier {noise} in whole numbers, charged as what they are worth; see docs/accounting.md",
+        ),
     ]
 
 

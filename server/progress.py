@@ -30,15 +30,15 @@ class Progress:
     """The last row of `metrics.jsonl`, and the time that is left, as a table or as a line."""
 
     def __init__(self, folder: Path, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = folder / METRICS
+        self._folder = folder
         self._plan = plan
         self._clock = clock
-        self._before = int(self._last_row()["round"])
+        self._before = int(last_row(self._folder, self._plan)["round"])
         self._first: tuple[float, int] | None = None
 
     def cells(self) -> tuple[int, dict[str, str]]:
         """Rounds done, and what is said about them, by title; no epsilon where it is no claim."""
-        row = self._last_row()
+        row = last_row(self._folder, self._plan)
         done = int(row["round"])
         cells = {"round": f"{done} / {self._plan.rounds}", "sites": str(row["sites"])}
         if self._plan.warning is None:
@@ -47,18 +47,6 @@ class Progress:
                 "epsilon left": readable(row["epsilon_left"]),
             }
         return done, {**cells, "time left": self._time_left(done)}
-
-    def _last_row(self) -> dict[str, Any]:
-        """The last whole row; before the first, what the plan has to spend."""
-        try:
-            lines = self._path.read_bytes().split(b"\n")[:-1]
-        except OSError:
-            lines = []
-        if lines:
-            row: dict[str, Any] = json.loads(lines[-1])
-            return row
-        claim = epsilon([self._plan.reserved()], self._plan.delta)
-        return {"round": 0, "sites": "", "epsilon": 0.0, "epsilon_left": claim}
 
     def _time_left(self, done: int) -> str:
         """From the rounds after the first that was seen to end: that one also reads people."""
@@ -88,6 +76,19 @@ class Progress:
         if plan.warning is not None:
             return plan.warning
         return f"delta {plan.delta:.3g}, unit {plan.unit}, {NEIGHBOURING}, {ACCOUNTANT}, trust {plan.trust}"
+
+
+def last_row(folder: Path, plan: Plan) -> dict[str, Any]:
+    """The last whole row of `metrics.jsonl`; before the first, what the plan has to spend."""
+    try:
+        lines = (folder / METRICS).read_bytes().split(b"\n")[:-1]
+    except OSError:
+        lines = []
+    if lines:
+        row: dict[str, Any] = json.loads(lines[-1])
+        return row
+    claim = epsilon([plan.reserved()], plan.delta)
+    return {"round": 0, "sites": "", "epsilon": 0.0, "epsilon_left": claim}
 
 
 def readable(value: float) -> str:

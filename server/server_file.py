@@ -28,6 +28,7 @@ class FrontTable(_Table):
     kind: Literal["builtin", "external"] = "builtin"
     host: str = Field(default="0.0.0.0", min_length=1)
     port: int = Field(default=9443, ge=1, le=65_535)
+    names: tuple[str, ...] = Field(default=(), strict=False)
     certificate: Path | None = Field(default=None, strict=False)
     key: Path | None = Field(default=None, strict=False)
 
@@ -39,9 +40,9 @@ class FrontTable(_Table):
 
 
 class PortsTable(_Table):
-    """Ports on the loopback interface alone."""
+    """Ports on the loopback interface alone; None: any that is free, another at every start."""
 
-    superlink: int = Field(default=8443, ge=1, le=65_535)
+    superlink: int | None = Field(default=None, ge=1, le=65_535)
 
 
 class RunTable(_Table):
@@ -108,6 +109,10 @@ class ServerFile(_Table):
 
     @model_validator(mode="after")
     def _ports(self) -> Self:
+        if self.front.kind == "external" and self.ports.superlink is None:
+            raise ValueError(
+                'front.kind = "external" needs ports.superlink, where the proxy finds it: set it'
+            )
         if self.front.kind == "builtin" and self.front.port == self.ports.superlink:
             raise ValueError(f"front.port and ports.superlink are both {self.front.port}: change one")
         return self

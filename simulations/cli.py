@@ -81,7 +81,10 @@ def simulate(
     window: Window = None,
     text_encoder: TextEncoder = None,
     trust: Annotated[
-        str | None, typer.Option(help="local, or central (reference: a trusted server adds the noise).")
+        str | None,
+        typer.Option(
+            help="local, secagg (the server sees only the sum), or central (reference: a trusted server)."
+        ),
     ] = None,
     unit: Annotated[
         str | None, typer.Option(help="user (a person), or record (one motion or window).")

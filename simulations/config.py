@@ -49,7 +49,9 @@ class Simulation(BaseModel):
     and give a budget. `delta`: by default
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
     the run's. `sites_per_person`: the declared bound on how many sites hold one person; every epsilon
-    is that person's. `holdout`: share of people kept out of training, to evaluate with. `options`: of
+    is that person's. `min_sites`: fewer releases make no round (default: 1; under `secagg` all of up to
+    nine sites, of more nine in ten); `colluders`: how many sites may tell the server their shares of noise,
+    under `secagg`. `holdout`: share of people kept out of training, to evaluate with. `options`: of
     the method. `codec`: structured for skeletons and sensor for sensors where it is None; `codec_file`:
     weights of a VAE other than the packaged ones; `window`: frames of a skeleton sequence.
     `compression`: how noised vectors travel, `keep` the share of coordinates under top_k.
@@ -87,6 +89,8 @@ class Simulation(BaseModel):
     text_encoder: Literal["none", "template", "minilm"] = "none"
     text_size: int = Field(default=32, ge=SIZES[0], le=SIZES[1])
     trust: Trust = "local"
+    min_sites: int | None = Field(default=None, ge=1, le=1000)
+    colluders: int = Field(default=1, ge=1, le=1000)
     compression: Compression = "none"
     keep: float | None = Field(default=None, gt=0, le=1)
     unit: Unit = "user"
@@ -139,6 +143,8 @@ class Simulation(BaseModel):
             raise ValueError("two [[site]] tables have the same value: remove one")
         if self.steps_per_round > 1 and self.trust != "local":
             raise ValueError("steps_per_round above 1 needs trust = local; set steps_per_round = 1")
+        if self.trust != "secagg" and self.colluders > 1:
+            raise ValueError("colluders is of trust = secagg: leave it out, or set trust = secagg")
         if (self.compression == "top_k") != (self.keep is not None):
             raise ValueError("keep is the share of coordinates that compression = top_k sends: give both")
         if self.codec_file is not None and self.codec != "vae":

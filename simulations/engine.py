@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -23,13 +22,13 @@ import server.app
 from client.datasets import DataSet
 from client.site import SiteFile
 from common.errors import FedmotionError, InputError
+from common.process import die_with_parent
 from server.bundle import write_application
 from simulations.grid import run_in_process
 
 LOG = client.app.LOG
 _START_SECONDS = 60.0
 _POLL_SECONDS = 2.0
-_PR_SET_PDEATHSIG = 1
 
 
 def run_inprocess(folder: Path, data: DataSet) -> None:
@@ -49,8 +48,11 @@ def run_inprocess(folder: Path, data: DataSet) -> None:
         handler.close()
 
 
-def run_flower(folder: Path, version: str) -> None:
-    """Run the prepared `folder` on Flower's Ray engine, on a private port and home that end with the run."""
+def run_flower(folder: Path, version: str, *, one_process: bool = False) -> None:
+    """Run the prepared `folder` on Flower's Ray engine, on a private port and home that end with the run.
+
+    `one_process` answers for all sites: under `secagg` a site keeps its keys in memory alone.
+    """
     if find_spec("ray") is None:
         raise InputError(
             "engine flower needs Ray: pip install 'fedmotion[simulation]', or --engine inprocess"
@@ -69,6 +71,7 @@ def run_flower(folder: Path, version: str) -> None:
             config = home / "run.toml"
             config.write_text(f"run-dir = {json.dumps(str(folder))}\n")
             federation = f"num-supernodes={sites} client-resources-num-cpus=1 client-resources-num-gpus=0.0"
+            federation += " init-args-num-cpus=1" if one_process else ""
             arguments = ["run", str(application), "private", "--run-config", str(config)]
             run = _flwr([*arguments, "--federation-config", federation], home, environment)
             _wait(str(run["run-id"]), home, environment, superlink)
@@ -109,19 +112,13 @@ def _superlink(home: Path, port: int, environment: Mapping[str, str]) -> Iterato
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         try:
             _await_port(port, process, home)
             yield process
         finally:
             _stop(process)
-
-
-def _die_with_parent() -> None:
-    """On Linux, end the SuperLink when this process is killed, so that no orphan goes on with the run."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -22,7 +22,7 @@ RunConfig = Mapping[str, str]
 
 
 class InProcessGrid(Grid):
-    """`sites` nodes, numbered from 2, each with its own Context; a reply is ready when a push returns."""
+    """`sites` nodes, numbered from 2, each with its own Context; one answers at every pull."""
 
     def __init__(self, client: ClientApp, sites: int, run_config: RunConfig) -> None:
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = _RUN_ID, _SERVER_NODE, 1
@@ -32,7 +32,7 @@ class InProcessGrid(Grid):
             for site in range(sites)
         }
         self._numbers = count(1)
-        self._replies: dict[str, Message] = {}
+        self._pushed: dict[str, Message] = {}
 
     def set_run(self, run: Run) -> None:
         raise RuntimeError("an in-process grid belongs to one run")
@@ -59,17 +59,23 @@ class InProcessGrid(Grid):
         for message in messages:
             identifier = str(next(self._numbers))
             message.metadata.__dict__["_message_id"] = identifier
-            self._replies[identifier] = self._client(message, self._contexts[message.metadata.dst_node_id])
+            self._pushed[identifier] = message
             identifiers.append(identifier)
         return identifiers
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        return [self._replies.pop(identifier) for identifier in message_ids if identifier in self._replies]
+        """The answer to the oldest of these: one at a time, so that they need not be held together."""
+        wanted = set(message_ids)
+        oldest = next((identifier for identifier in self._pushed if identifier in wanted), None)
+        return [] if oldest is None else [self._answer(self._pushed.pop(oldest))]
+
+    def _answer(self, message: Message) -> Message:
+        return self._client(message, self._contexts[message.metadata.dst_node_id])
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        return self.pull_messages(self.push_messages(messages))
+        return [self._answer(self._pushed.pop(identifier)) for identifier in self.push_messages(messages)]
 
 
 def run_in_process(server: ServerApp, client: ClientApp, sites: int, run_config: RunConfig) -> None:

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from client.datasets import DataOptions, DataSet, check_unit, open_data_set
-from client.site import BudgetTable, DataTable, ShareTable, SiteFile, SpeedTable, resolve_device
+from client.federation import FederationTable
+from client.site import (
+    BudgetTable,
+    DataTable,
+    ShareTable,
+    SiteFile,
+    SpeedTable,
+    resolve_device,
+)
 from client.users import Users
-from common.accounting import calibrate, epsilon
+from common.accounting import epsilon
 from common.errors import InputError
-from common.event import person_event
 from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
 from common.generator.text_encoders import make_text
-from common.method import digest_arrays
-from common.methods import NAMES, build, options_of
+from common.methods import NAMES, build
 from common.plan import TEST_RUN, Plan
 from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, write_json, writing
+from server import planning
 from server.checkpoint import FILE, KEY, Checkpoint
+from server.planning import Terms
 from server.rounds import Settings
 from simulations.codec import make_codec, public_origin
 from simulations.config import Simulation
 from simulations.corpus import Corpus
+from simulations.identities import agree_all, federation_of, join_all
 from simulations.partition import Deal, deal, different_sites, trained
 from simulations.people import Read
 from simulations.pretrained import Start, start_from
 from simulations.toml import to_toml
 
 DEFAULT_PEOPLE = 2000
-_PATIENCE = 600.0
-_LOSS_SHARE = 0.1  # a loss of 1 then takes a tenth of the clip norm
+_PATIENCE, _DEADLINE = 120.0, 600.0
 LOCK = ".simulation.lock"
 """Held by the simulation's process for as long as it lives."""
 ORIGIN = "public.json"
@@ -99,16 +106,24 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
     config, assets = config.model_copy(update={"options": dict(start.options)}), start.assets
     seed = str(config.seed) if config.test_mode else None
     key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY, seed)
-    plan = replace(make_plan(config, assets, units), coordinator_key=public_name(key))
     with writing(folder):
         for part in ("sites", "ledgers", "samples"):
             (folder / part).mkdir(exist_ok=True)
+    joined: dict[str, Any] = {"coordinator_key": public_name(key), "min_sites": config.min_sites}
+    if config.trust == "secagg":
+        populations = {site.name: _population(site, units) for site in deals}
+        joined["roster"] = join_all(folder / "sites", populations, key, seed)
+        joined["colluders"] = config.colluders
+    plan = make_plan(config, assets, units, **joined)
+    agree_all(folder / "sites", plan)
     if start.public is not None:
         write_json(folder / ORIGIN, start.public)
     for site in deals:
         _write_site(folder, site, config, plan, units)
     test_seed = config.seed if config.test_mode else None
-    Settings(sites=len(deals), patience=_PATIENCE, test_seed=test_seed, leash=LOCK).write(folder)
+    Settings(
+        sites=len(deals), patience=_PATIENCE, deadline=_DEADLINE, tries=1, test_seed=test_seed, leash=LOCK
+    ).write(folder)
     method = build(plan.method, plan.options, assets)
     Checkpoint(plan, assets.arrays(), method.init(config.seed)).save(folder, key)
     return plan
@@ -138,44 +153,32 @@ def declared_units(config: Simulation, data: DataSet) -> int:
     return max(1, len(Users.gather(data.recordings(people), data, "record")))
 
 
-def make_plan(config: Simulation, assets: Assets, units: int) -> Plan:
-    """The whole claim of the run: method, noise and rounds, from public facts alone."""
-    options = {**config.options, "total_rounds": config.rounds}
-    method = build(config.method, options, assets)
-    delta = min(1e-5, 1 / (10 * units)) if config.delta is None else config.delta
-    if delta * units >= 1:
-        raise InputError(f"delta {delta} is not below 1/{units}, one over the units: give a smaller --delta")
-    event = person_event(
-        noise_multiplier=1.0,
-        sampling_rate=config.sampling_rate,
-        steps=config.rounds * config.steps_per_round,
-        sites_per_person=config.sites_per_person,
-        trust=config.trust,
-    )
-    return Plan(
-        run_id=f"{TEST_RUN}{config.seed}" if config.test_mode else uuid.uuid4().hex,
+def make_plan(config: Simulation, assets: Assets, units: int, **joined: Any) -> Plan:
+    """The whole claim of the run, from public facts alone; `joined` are `Terms` of a roster."""
+    terms = Terms(
         method=config.method,
-        options=options_of(method),
-        dimension=method.dimension + config.loss_curve,
-        clip_norm=config.clip_norm,
-        noise_multiplier=calibrate(
-            config.epsilon, delta, event.sampling_rate, event.count, event.multiplicity
-        ),
+        units=units,
+        rounds=config.rounds,
+        epsilon=config.epsilon,
+        delta=config.delta,
         sampling_rate=config.sampling_rate,
+        clip_norm=config.clip_norm,
         unit=config.unit,
         trust=config.trust,
-        rounds=config.rounds,
+        options=config.options,
         steps_per_round=config.steps_per_round,
-        delta=delta,
-        arrays_digest=digest_arrays(assets.arrays()),
-        labels=assets.codec.labels,
-        codec=assets.codec.description(),
-        text=assets.text_description(),
-        loss_weight=_LOSS_SHARE * config.clip_norm if config.loss_curve else 0.0,
         sites_per_person=config.sites_per_person,
+        loss_curve=config.loss_curve,
         compression=config.compression,
         keep=config.keep or 1.0,
+        **joined,
     )
+    return planning.make_plan(terms, assets, f"{TEST_RUN}{config.seed}" if config.test_mode else None)
+
+
+def _population(site: Deal, units: int) -> int:
+    """The site's declared part of the declared units."""
+    return max(1, round(units * site.proportion))
 
 
 def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units: int) -> None:
@@ -184,13 +187,14 @@ def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units:
         name=site.name,
         ledger=Path("..") / "ledgers" / f"{site.name}.sqlite",
         unit=config.unit,
-        trust=("local", "central"),
+        trust=("local", "secagg", "central"),
         methods=(config.method,),
-        declared_population=max(1, round(units * site.proportion)),
+        declared_population=_population(site, units),
         budget=BudgetTable(epsilon=budget, delta=plan.delta),
         data=DataTable(path=config.data, options=data_options(config)),
         share=ShareTable(**vars(site.share)),
         speed=SpeedTable(device=config.device, engine=config.clipping, precision=config.precision),
+        federation=FederationTable(folder=federation_of(site.name)) if plan.roster else None,
         test_seed=config.seed if config.test_mode else None,
     )
     path = folder / "sites" / f"{site.name}.toml"

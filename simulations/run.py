@@ -150,7 +150,7 @@ def _run(
     else:
         with shown(console, folder, plan):
             if config.engine == "flower":
-                run_flower(folder, version("fedmotion"))
+                run_flower(folder, version("fedmotion"), one_process=plan.trust == "secagg")
             else:
                 run_inprocess(folder, data)
         _require_rounds(folder)

@@ -96,7 +96,7 @@ class Pushes(GradientMethod):
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the gate build `pushes`: the one thing about it that is not real."""
     monkeypatch.setattr("common.generator.assets.Assets.from_arrays", lambda *_: Assets(PushCodec()))
-    monkeypatch.setattr("client.gate.build", lambda name, options, assets: Pushes(**options))
+    monkeypatch.setattr("client.opened.build", lambda name, options, assets: Pushes(**options))
 
 
 def push_plan(dimension: int, **changes: Any) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import socket
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from torch import Tensor
 import client.door
 import client.gate
 from client.door import Door
+from common import logs
 from common.errors import Refusal
 from common.parcel import encode_refusal, kind_of
 from common.query import Release
@@ -128,6 +130,29 @@ def send(count: int) -> None:
         out.sendto(str(count).encode(), ("127.0.0.1", 9))
 
 
+def talkative_log(patch: Patch) -> None:
+    """The operational log says why, as most logs do."""
+    real = logs.event_of
+
+    def told(record: logging.LogRecord) -> dict[str, Any] | None:
+        found = real(record)
+        why = record.exc_info[1] if record.exc_info else record.getMessage()
+        return None if found is None else {**found, "why": repr(why)}
+
+    patch.setattr(logs, "event_of", told)
+
+
+def counting_log(patch: Patch) -> None:
+    """The operational log and the metrics have an entry for everybody drawn."""
+
+    def noisy(real: Sum, given: dict[str, Any]) -> Tensor:
+        for _ in given["units"]:
+            logging.getLogger("fedmotion.client").info("one", extra=logs.event("answered", kind="Query"))
+        return real(**given)
+
+    wrap_sum(patch, noisy)
+
+
 def note(count: int) -> None:
     with tempfile.TemporaryFile("w") as file:
         file.write(str(count))
@@ -139,6 +164,8 @@ LEAKS: Final[dict[str, Callable[[Patch], None]]] = {
     "leak_text": leak_text,
     "leak_crash": leak_crash,
     "leak_length": leak_length,
+    "talkative_log": talkative_log,
+    "counting_log": counting_log,
     "prints": gate_that(lambda count: print("drawn", count)),
     "sends": gate_that(send),
     "writes_a_file": gate_that(note),

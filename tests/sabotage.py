@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor
 
-import client.gate
+import client.opened
 import client.users
 from client import ledger_file
 from client.accounts import Accounts
@@ -152,9 +152,9 @@ def read_before_charge(patch: Patch) -> None:
     """People are read, then charged: a crash in between leaves what was read unpaid."""
     real = LocalGate._release
 
-    def release(self: LocalGate, query: Any, state: Any) -> Release:
+    def release(self: LocalGate, query: Any, state: Any, shares: Any) -> Release:
         self._loaded(self._accepted(query.plan_digest))
-        return real(self, query, state)
+        return real(self, query, state, shares)
 
     patch.setattr(LocalGate, "_release", release)
 
@@ -224,7 +224,7 @@ def arrays_of_any_name(patch: Patch) -> None:
 
 
 def unbounded_plan(patch: Patch) -> None:
-    patch.setattr(client.gate, "require_affordable", lambda *_: None)
+    patch.setattr(client.opened, "require_affordable", lambda *_: None)
 
 
 def norms_not_compared(patch: Patch) -> None:

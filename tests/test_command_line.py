@@ -197,7 +197,7 @@ def test_sites_that_refuse_end_a_run_with_the_code_and_exit_3(
 ) -> None:
     real = LocalGate.release
 
-    def release(self: LocalGate, query: Query, state: PublicState) -> Release:
+    def release(self: LocalGate, query: Query, state: PublicState, shares: Any = ()) -> Release:
         if query.round > 1:
             raise Refusal(RefusalCode.POLICY, "a rule of the site")
         return real(self, query, state)

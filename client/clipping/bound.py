@@ -126,12 +126,21 @@ def clipped_sum(
     widths: Sequence[int],
     device: str = "cpu",
 ) -> Vector:
-    """Sum of the clipped contributions of `units`, `[dimension]` float64 on the CPU.
+    """Sum of the clipped contributions of `units`, `[dimension]` float64 on the CPU."""
+    total = torch.zeros(dimension, dtype=torch.float64, device=device)
+    for found, factors in clipped(compute, units, dimension, clip_norm, widths):
+        found.add(factors, total)
+    return total.cpu()
+
+
+def clipped(
+    compute: Compute, units: Sequence[int], dimension: int, clip_norm: float, widths: Sequence[int]
+) -> Iterator[tuple[Contributions, Tensor]]:
+    """The contributions of `units` in chunks, each with the factors that clip it; 0 leaves a row out.
 
     Every call of `compute` gets one of `widths` units, the largest first; a chunk that is
     smaller is filled with repeats that are then left out.
     """
-    total = torch.zeros(dimension, dtype=torch.float64, device=device)
     start = 0
     while start < len(units):
         width = _width(len(units) - start, widths)
@@ -139,9 +148,8 @@ def clipped_sum(
         for found, norms, own in _isolated(compute, part, dimension, width):
             factors = clip_factors(norms, clip_norm)
             factors[own:] = 0.0
-            found.add(factors, total)
+            yield found, factors
         start += width
-    return total.cpu()
 
 
 def _width(left: int, widths: Sequence[int]) -> int:

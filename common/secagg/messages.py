@@ -6,7 +6,7 @@ Confirm -> Confirmed; Unmask -> Unmasked. Fields are those of `protos/gate.proto
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -32,6 +32,11 @@ class Advertise:
         require("attempt", self.attempt[:80], is_hex(self.attempt, 16), "32 digits of hexadecimal")
         require("round", self.round, self.round >= 1, "1 or more")
 
+    def repeats(self, asked: Advertise) -> bool:
+        """Whether it is of the attempt `asked`."""
+        own = (self.run_id, self.plan_digest, self.round, self.attempt)
+        return own == (asked.run_id, asked.plan_digest, asked.round, asked.attempt)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Keys(Advertise):
@@ -48,9 +53,9 @@ class Keys(Advertise):
         for name, key in (("cipher_key", self.cipher_key), ("mask_key", self.mask_key)):
             require(name, key[:80], is_hex(key, 32), "64 digits of hexadecimal")
 
-    def signed(self, identity: Ed25519PrivateKey) -> str:
-        """The signature that belongs here."""
-        return attest(identity, _KEYS, *self._facts())
+    def signed(self, identity: Ed25519PrivateKey) -> Keys:
+        """These keys in the signature of `identity`."""
+        return replace(self, signature=attest(identity, _KEYS, *self._facts()))
 
     def signed_by(self, public: str) -> bool:
         """Whether the identity `public` made these keys."""
@@ -91,11 +96,16 @@ class Shares:
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """A site's shares for every other site of the cohort."""
+    """A site's shares for every other site of the cohort, and a commitment to its own mask's seed."""
 
     site: str
     cohort: str
     shares: tuple[Shares, ...]
+    commitment: str
+
+    def __post_init__(self) -> None:
+        require("site", self.site[:80], is_name(self.site), NAME)
+        require("commitment", self.commitment[:80], is_hex(self.commitment, 32), "64 digits of hexadecimal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,25 +121,28 @@ class Confirm:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """A site's signature of one list of survivors: it signs one an attempt."""
+    """A site's signature of one list of survivors and of the model state that it answered, of one an attempt.
+
+    The state is not sent: who checks the signature knows its own, and where that is another it does not hold.
+    """
 
     site: str
     cohort: str
     signature: str
 
     @staticmethod
-    def sign(identity: Ed25519PrivateKey, site: str, asked: Confirm) -> Confirmed:
-        signature = attest(identity, _SURVIVORS, *_list(site, asked))
+    def sign(identity: Ed25519PrivateKey, site: str, asked: Confirm, state_digest: str) -> Confirmed:
+        signature = attest(identity, _SURVIVORS, *_list(site, asked, state_digest))
         return Confirmed(site=site, cohort=asked.cohort, signature=signature)
 
-    def signed_by(self, public: str, asked: Confirm) -> bool:
-        """Whether the identity `public` signed the list in `asked`."""
-        same = self.cohort == asked.cohort
-        return same and attested(public, self.signature, _SURVIVORS, *_list(self.site, asked))
+    def signed_by(self, public: str, asked: Confirm, state_digest: str) -> bool:
+        """Whether the identity `public` signed the list in `asked`, having answered that state."""
+        facts = _list(self.site, asked, state_digest)
+        return self.cohort == asked.cohort and attested(public, self.signature, _SURVIVORS, *facts)
 
 
-def _list(site: str, asked: Confirm) -> tuple[str, ...]:
-    return (site, asked.run_id, asked.plan_digest, str(asked.round), asked.cohort, *asked.survivors)
+def _list(site: str, asked: Confirm, state: str) -> tuple[str, ...]:
+    return (site, asked.run_id, asked.plan_digest, str(asked.round), asked.cohort, state, *asked.survivors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +151,15 @@ class Unmask(Confirm):
 
     confirmed: tuple[Confirmed, ...]
 
+    def repeats(self, asked: Confirm) -> bool:
+        """Whether it names the list in `asked`."""
+        own = (self.run_id, self.plan_digest, self.round, self.cohort, self.survivors)
+        return own == (asked.run_id, asked.plan_digest, asked.round, asked.cohort, asked.survivors)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """A share of `of`'s secret: its own mask's seed if it is a survivor, its mask key if it is not."""
+    """A share of `of`'s secret: its own mask's seed if it survived, its mask key if it did not."""
 
     of: str
     survivor: bool

@@ -15,7 +15,6 @@ from scipy.stats import chisquare, norm
 
 from client.mechanism import SampledGaussian
 from common.noise import PersonRandom, Source, Stream, gaussian
-from common.query import Acceptance
 from common.vector import Vector
 from server.aggregate import Sum
 from tests.small_site import ask, crowd, make_gate, make_plan, make_state, new_ledger
@@ -179,7 +178,7 @@ def test_no_key_serves_two_rounds_or_two_purposes(keys: Keys, tmp_path: Path, tr
             state = make_state(plan, round)
             release = gate.release(ask(plan, state), state)
             total = Sum(plan.dimension)
-            total.add(release, Acceptance(site="north", plan_digest="", declared_population=20))
+            total.add(release, 20)
             total.mean(plan, Source(), round)
     streams, persons = keys
     assert len(streams) == 4 * (2 * steps + (trust == "central"))

@@ -26,6 +26,10 @@ from tests.attacks.test_non_interference import (
     check_replies_are_the_same,
 )
 from tests.attacks.test_one_run_audit import EIGHT, check_audit
+from tests.attacks.test_operational_logs import (
+    check_no_word_of_people_in_the_log,
+    check_same_whoever_they_are,
+)
 from tests.attacks.test_public_assets import (
     check_arrays,
     check_base,
@@ -94,6 +98,8 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "leak_text": (check_no_word_of_people,),
     "leak_crash": (check_no_word_of_people,),
     "leak_length": (check_lengths,),
+    "talkative_log": (check_no_word_of_people_in_the_log,),
+    "counting_log": (check_same_whoever_they_are,),
     "prints": (check_process_is_silent,),
     "sends": (check_process_is_silent,),
     "writes_a_file": (check_process_is_silent,),

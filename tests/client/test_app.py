@@ -70,7 +70,7 @@ class Failing:
     def accept(self, plan: Plan, arrays: Any) -> Acceptance:
         raise self.error
 
-    def release(self, query: Any, state: Any) -> Release:
+    def release(self, query: Any, state: Any, shares: Any = ()) -> Release:
         raise self.error
 
     def rest(self) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from common.noise import Source
 from common.plan import Plan
-from common.query import Acceptance, Release
+from common.query import Release
 from common.vector import Vector
 from server.aggregate import Sum
 from tests.small_site import make_plan
@@ -17,7 +17,7 @@ def added(plan: Plan, totals: dict[str, tuple[Vector, int]]) -> Sum:
     found = Sum(plan.dimension)
     for site, (total, population) in totals.items():
         release = Release(site=site, run_id=plan.run_id, round=1, query_digest="", charge=1, total=total)
-        found.add(release, Acceptance(site=site, plan_digest="", declared_population=population))
+        found.add(release, population)
     return found
 
 

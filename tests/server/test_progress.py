@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from common.accounting import epsilon
+from server.journal import append_row, metrics_row
 from server.progress import Progress, readable
-from server.rounds import METRICS, append_row, metrics_row
+from server.rounds import METRICS
 from tests.small_site import make_plan
 
 PLAN = make_plan(rounds=10)

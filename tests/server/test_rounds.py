@@ -18,7 +18,7 @@ from common.parcel import encode_refusal
 from common.plan import Plan
 from common.storage import exclusive
 from server.checkpoint import Checkpoint
-from server.rounds import append_row, forget_rows_after, metrics_row
+from server.journal import append_row, forget_rows_after, metrics_row
 from simulations.grid import run_in_process
 from simulations.prepare import LOCK
 from tests.server.conftest import ROUNDS

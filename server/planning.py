@@ -1,0 +1,153 @@
+"""From what a run is to be to its plan: noise that meets the budget, from public facts alone.
+
+Nothing here has seen data: every number is declared, or chosen by who starts the run.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from common.accounting import calibrate
+from common.compression import Compression
+from common.errors import InputError
+from common.event import Trust, Unit, person_event
+from common.generator.assets import Assets
+from common.integer_noise import KERNEL
+from common.method import digest_arrays
+from common.methods import build, options_of
+from common.plan import Plan
+from common.roster import Member
+
+LOSS_SHARE: Final = 0.1
+"""A loss of 1 takes this share of the clip norm, where the loss is released as well."""
+
+_FEW: Final = 10
+_ROUNDING: Final = 1000.0  # clip norm x scale over sqrt(dimension): rounding then moves a sum by 0.1 %
+_LEAST_BOUND: Final = 2**12
+_DEVIATIONS: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a run is to be.
+
+    `units` are the declared units in training at all sites; `delta` is by default min(1e-5, 1 / (10
+    units)); `loss_curve` adds the weighted loss as a last coordinate. Under `secagg` the `roster` is
+    needed, `min_sites` is by default `fewest` of it, and of the sites that must release `colluders` may
+    tell the server their shares of noise. The other fields are `common.plan.Plan`'s.
+    """
+
+    method: str
+    units: int
+    rounds: int
+    epsilon: float
+    delta: float | None
+    sampling_rate: float
+    clip_norm: float
+    unit: Unit
+    trust: Trust
+    options: Mapping[str, Any] = field(default_factory=dict)
+    steps_per_round: int = 1
+    sites_per_person: int = 1
+    loss_curve: bool = False
+    compression: Compression = "none"
+    keep: float = 1.0
+    roster: tuple[Member, ...] = ()
+    min_sites: int | None = None
+    colluders: int = 1
+    coordinator_key: str = ""
+    code: str = ""
+
+
+def make_plan(terms: Terms, assets: Assets, run_id: str | None = None) -> Plan:
+    """The whole claim of a run: method, noise and rounds; a new `run_id` unless one is given.
+
+    The noise is the least whose cost (under `secagg` that of the integers: `Plan.shares`) stays within
+    epsilon. Raises InputError naming what is out of range.
+    """
+    options = {**terms.options, "total_rounds": terms.rounds}
+    method = build(terms.method, options, assets)
+    dimension = method.dimension + terms.loss_curve
+    delta = delta_of(terms)
+    noise = _multiplier(terms, delta)
+    fixed: dict[str, Any] = {}
+    if terms.trust == "secagg":
+        fixed = whole_numbers(terms, noise, dimension)
+        noise = math.hypot(noise, KERNEL / (terms.clip_norm * fixed["scale"])) * (1 + 1e-11) if noise else 0.0
+    return Plan(
+        run_id=run_id or uuid.uuid4().hex,
+        method=terms.method,
+        options=options_of(method),
+        dimension=dimension,
+        clip_norm=terms.clip_norm,
+        noise_multiplier=noise,
+        sampling_rate=terms.sampling_rate,
+        unit=terms.unit,
+        trust=terms.trust,
+        rounds=terms.rounds,
+        steps_per_round=terms.steps_per_round,
+        delta=delta,
+        arrays_digest=digest_arrays(assets.arrays()),
+        labels=assets.codec.labels,
+        codec=assets.codec.description(),
+        text=assets.text_description(),
+        loss_weight=LOSS_SHARE * terms.clip_norm if terms.loss_curve else 0.0,
+        sites_per_person=terms.sites_per_person,
+        compression=terms.compression,
+        keep=terms.keep,
+        coordinator_key=terms.coordinator_key,
+        roster=terms.roster,
+        min_sites=terms.min_sites or fewest(terms.trust, len(terms.roster)),
+        colluders=terms.colluders,
+        code=terms.code,
+        **fixed,
+    )
+
+
+def fewest(trust: Trust, sites: int) -> int:
+    """By default a round needs all of up to nine sites under `secagg`, of more nine in ten; else one."""
+    if trust != "secagg":
+        return 1
+    return max(1, sites - (max(1, sites // _FEW) if sites >= _FEW else 0))
+
+
+def delta_of(terms: Terms) -> float:
+    """The plan's delta; InputError where it is not below one over the units."""
+    delta = min(1e-5, 1 / (10 * terms.units)) if terms.delta is None else terms.delta
+    if delta * terms.units >= 1:
+        raise InputError(
+            f"delta {delta} is not below 1/{terms.units}, one over the units: give a smaller --delta"
+        )
+    return delta
+
+
+def _multiplier(terms: Terms, delta: float) -> float:
+    event = person_event(
+        noise_multiplier=1.0,
+        sampling_rate=terms.sampling_rate,
+        steps=terms.rounds * terms.steps_per_round,
+        sites_per_person=terms.sites_per_person,
+        trust=terms.trust,
+    )
+    return calibrate(terms.epsilon, delta, event.sampling_rate, event.count, event.multiplicity)
+
+
+def whole_numbers(terms: Terms, noise: float, dimension: int) -> dict[str, int]:
+    """`scale` and `modulus_bits`: fine enough to cost 0.1 %, and 32 bits wherever the sum fits.
+
+    Every coordinate of the sum must fit: all the units' contributions at once, and ten deviations of all
+    the sites' noise. Rounding toward zero loses up to one unit a coordinate, sqrt(dimension) in norm.
+    """
+    sites = len(terms.roster)
+    if sites < 2:
+        raise InputError(f"trust secagg adds up several sites, and the run has {sites}: take 2 or more")
+    honest = max(1, (terms.min_sites or fewest("secagg", sites)) - terms.colluders)
+    most = terms.units * terms.sites_per_person + _DEVIATIONS * noise * math.sqrt(sites / honest)
+    fine = max(_LEAST_BOUND, _ROUNDING * math.sqrt(dimension))
+    wanted = 2.0 ** math.ceil(math.log2(fine / terms.clip_norm))
+    bits = 32 if most * terms.clip_norm * wanted < 2**31 else 64
+    return {"scale": int(max(1.0, wanted)), "modulus_bits": bits}

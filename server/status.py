@@ -1,0 +1,56 @@
+"""Where a run stands, for whoever looks into its folder, and the two files with which it is steered.
+
+`status.json` holds public facts alone: names of the roster, counts of rounds, times of the server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from common.plan import Plan
+from common.storage import write_json
+
+STATUS: Final = "status.json"
+PAUSE: Final = "pause"
+STOP: Final = "stop"
+_POLL = 0.2
+
+
+class Status:
+    """`status.json` of the run in `folder`; `gone` says whether whoever started the run has ended."""
+
+    def __init__(self, folder: Path, plan: Plan, round: int, gone: Callable[[], bool]) -> None:
+        self._folder = folder
+        self._gone = gone
+        self._facts: dict[str, Any] = {
+            "state": "waiting for sites", "why": None, "run_id": plan.run_id, "trust": plan.trust,
+            "round": round, "rounds": plan.rounds, "min_sites": plan.min_sites,
+            "roster": [member.site for member in plan.roster], "enrolled": [], "answered": [],
+            "deadline": None, "epsilon_spent": 0.0, "delta": plan.delta, "last_round": None,
+        }  # fmt: skip
+
+    def say(self, state: str, **facts: Any) -> None:
+        """Write `state` with what has changed; nothing where nothing has."""
+        said = {**self._facts, "why": None, "deadline": None, "state": state, **facts}
+        if said != self._facts or not (self._folder / STATUS).exists():
+            self._facts = said
+            write_json(self._folder / STATUS, said)
+
+    def stopped(self) -> str | None:
+        """Why no further round may be asked for, or None; while `pause` lies in the folder it waits here.
+
+        The request to stop is taken away once it is heard.
+        """
+        while True:
+            if self._gone():
+                return "the process that started the run has ended"
+            if (self._folder / STOP).exists():
+                (self._folder / STOP).unlink(missing_ok=True)
+                return "it was asked to stop"
+            if not (self._folder / PAUSE).exists():
+                return None
+            self.say("paused")
+            time.sleep(_POLL)
