@@ -82,6 +82,7 @@ def _joined(folder: Path, server: Path, name: str, seed: int) -> Path:
     site.write_text(_SITE.format(name=name, seed=seed))
     if not (folder / "state").exists():
         command("keys", "init", server)
+    command("ledger", "init", site)
     command("keys", "init", site)
     command("join", "request", site, "--out", site.parent / "request")
     shown = json.loads(command("keys", "show", site, "--json"))["fingerprint"]

@@ -54,7 +54,15 @@ def table(sizes: tuple[Size, ...] = SIZES, rounds: int = 4) -> Table:
     result = Table(title="a round with three sites, all on this machine")
     result.add_column("parameters")
     result.add_column("contender")
-    for name in ("seconds (range)", "bytes up", "bytes down", "server MiB", "to bare"):
+    for name in (
+        "seconds (range)",
+        "CPU s",
+        "bytes up",
+        "bytes down",
+        "server MiB",
+        "to bare",
+        "CPU to bare",
+    ):
         result.add_column(name, justify="right")
     with tempfile.TemporaryDirectory(prefix="fedmotion-rounds-") as name:
         folder = Path(name)
@@ -74,17 +82,15 @@ def _contenders(folder: Path, size: Size, rounds: int) -> Iterator[tuple[str, Co
     with bare.deployed(home) as (counter, environment):
         for trust, exchanges in _exchanges(size.arrays).items():
             lines = bare.start(home, environment, trust, exchanges, rounds)
-            ends, memory = watch(lines, rounds, "flwr-serverapp", home, lambda: True, _PATIENCE)
-            yield f"bare Flower, as {trust}", Cost.of(ends, memory, counter)
+            seen = watch(lines, rounds, "flwr-serverapp", home, lambda: True, _PATIENCE)
+            yield f"bare Flower, as {trust}", Cost.of(seen, counter)
     start = _start(folder, size)
     for trust in ("local", "secagg"):
         home = folder / f"{trust}-{size.width}"
         home.mkdir()
         with real_sites.deployed(home, start, trust, rounds) as (counter, run):
-            ends, memory = watch(
-                run / "metrics.jsonl", rounds, "flwr-serverapp", home, lambda: True, _PATIENCE
-            )
-            yield f"fedmotion, {trust}", Cost.of(ends, memory, counter)
+            seen = watch(run / "metrics.jsonl", rounds, "flwr-serverapp", home, lambda: True, _PATIENCE)
+            yield f"fedmotion, {trust}", Cost.of(seen, counter)
     for engine, process in (("inprocess", "simulate"), ("flower", "flwr-simulation")):
         yield f"simulation, {engine}", _simulated(folder, size, rounds, engine, process)
 
@@ -129,18 +135,19 @@ def _simulated(folder: Path, size: Size, rounds: int, engine: str, process: str)
         str(home / "out"),
     ]
     with bare.running("simulate", words, home, bare.environment(home)) as running:
-        ends, memory = watch(
+        seen = watch(
             home / "out" / "metrics.jsonl", rounds, process, home, lambda: running.poll() is None, _PATIENCE
         )
-    return Cost.of(ends, memory)
+    return Cost.of(seen)
 
 
 def _row(cost: Cost, costs: Mapping[str, Cost], contender: str) -> list[str]:
     trust = "secagg" if "secagg" in contender else "local"
     bytes_ = [f"{value:,}" if value else "" for value in (cost.up, cost.down)]
-    share = cost.seconds / costs[f"bare Flower, as {trust}"].seconds
+    bare_cost = costs[f"bare Flower, as {trust}"]
+    shares = [f"{cost.seconds / bare_cost.seconds:.2f}", f"{cost.work / bare_cost.work:.2f}"]
     seconds = f"{cost.seconds:.2f} ({cost.fastest:.2f}-{cost.slowest:.2f})"
-    return [seconds, *bytes_, f"{cost.memory:,}", f"{share:.2f}"]
+    return [seconds, f"{cost.work:.1f}", *bytes_, f"{cost.memory:,}", *shares]
 
 
 def _product(shape: tuple[int, ...]) -> int:
