@@ -56,8 +56,8 @@ class Front:
         self._most_body = most_body
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "lifespan":
+            return await self._live(receive, send)
         started = False
 
         async def tell(event: Event) -> None:
@@ -79,6 +79,15 @@ class Front:
             status = _STATUS_GONE
         if status is not None and not started:
             await _refuse(status, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """From the server's start to its end: then the connections to the SuperLink are closed."""
+        while True:
+            event = await receive()
+            if event["type"] == "lifespan.shutdown":
+                await self._upstream.aclose()
+                return await send({"type": "lifespan.shutdown.complete"})
+            await send({"type": "lifespan.startup.complete"})
 
     def _verdict(self, scope: Event) -> int | None:
         """The status that refuses a request by its head, or None."""
@@ -191,7 +200,7 @@ def configuration(application: Front, host: str, port: int, certificate: str, ke
         port=port,
         http=Guarded,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         loop="asyncio",
         interface="asgi3",
         ssl_certfile=certificate,
