@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import FedmotionError
@@ -22,12 +23,11 @@ trust = ["local", "secagg"]
 methods = ["dp_sgd"]
 declared_population = 8
 [budget]
-epsilon = 20.0
+epsilon = 100.0
 delta = 1e-5
 [data.options]
 people = 8
 motions = 1
-seed = {seed}
 [federation]
 folder = "federation"
 """
@@ -36,8 +36,6 @@ address = "127.0.0.1:{counted}"
 [front]
 host = "127.0.0.1"
 port = {front}
-[ports]
-superlink = {superlink}
 [run]
 start = {start}
 options = {{ motions = 1, replicas = 1 }}
@@ -51,53 +49,68 @@ min_sites = {sites}
 _ENVIRONMENT = {**os.environ, "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": POLL}
 
 
-@contextmanager
-def deployed(folder: Path, start: Path, trust: str, rounds: int) -> Iterator[tuple[Counter, Path]]:
-    """A server and SITES sites that have agreed to one plan and run it: the counter, and the run's folder."""
-    front, server = free_port(), folder / "server.toml"
-    with counting(front) as counter:
-        text = _SERVER.format(
-            counted=counter.port, front=front, superlink=free_port(), start=json.dumps(str(start)),
-            rounds=rounds, trust=trust, sites=SITES,
-        )  # fmt: skip
-        server.write_text(text)
-        sites = [_joined(folder, server, f"site{number}", number) for number in range(SITES)]
-        planned = json.loads(command("server", "plan", server, "--json"))
-        for site in sites:
+@dataclass(frozen=True)
+class Federation:
+    """SITES sites that joined a server in `folder`, all of whose traffic passes `counter`."""
+
+    folder: Path
+    counter: Counter
+    front: int
+    sites: tuple[Path, ...]
+
+    @property
+    def server(self) -> Path:
+        return self.folder / "server.toml"
+
+    @contextmanager
+    def running(self, start: Path, trust: str, rounds: int) -> Iterator[Path]:
+        """A plan that all sites agreed to, as it runs; the folder of the run."""
+        _ask(self.server, self.counter.port, self.front, start, trust, rounds)
+        planned = json.loads(command("server", "plan", self.server, "--json"))
+        for site in self.sites:
             command("join", "agree", site, planned["file"], "--hash", planned["hash"])
         try:
-            command("server", "start", server, "--detach")
-            for site in sites:
+            command("server", "start", self.server, "--detach")
+            for site in self.sites:
                 command("client", "start", site, "--detach")
-            yield counter, Path(planned["file"]).parent
+            yield Path(planned["file"]).parent
         finally:
-            for part in (*(("client", "stop", site) for site in sites), ("server", "stop", server)):
-                command(*part, check=False)
+            for site in self.sites:
+                command("client", "stop", site, check=False)
+            command("server", "stop", self.server, check=False)
 
 
-def _joined(folder: Path, server: Path, name: str, seed: int) -> Path:
-    """A site in the roster that knows its coordinator."""
-    site = folder / name / "site.toml"
-    site.parent.mkdir()
-    site.write_text(_SITE.format(name=name, seed=seed))
-    if not (folder / "state").exists():
+@contextmanager
+def joined(folder: Path, start: Path) -> Iterator[Federation]:
+    """Sites and a server that have compared their cards."""
+    front = free_port()
+    with counting(front) as counter:
+        server = folder / "server.toml"
+        _ask(server, counter.port, front, start, "local", 1)
         command("keys", "init", server)
+        known = json.loads(command("keys", "show", server, "--json"))["fingerprint"]
+        sites = tuple(_join(server, folder / f"site{number}", known) for number in range(SITES))
+        yield Federation(folder, counter, front, sites)
+
+
+def _ask(file: Path, counted: int, front: int, start: Path, trust: str, rounds: int) -> None:
+    text = _SERVER.format(
+        counted=counted, front=front, start=json.dumps(str(start)), rounds=rounds, trust=trust, sites=SITES
+    )
+    file.write_text(text)
+
+
+def _join(server: Path, folder: Path, known: str) -> Path:
+    """The file of a new site in `folder`, which the server has accepted and which knows the server."""
+    site, request, welcome = folder / "site.toml", folder / "request", folder / "welcome"
+    folder.mkdir()
+    site.write_text(_SITE.format(name=folder.name))
     command("ledger", "init", site)
     command("keys", "init", site)
-    command("join", "request", site, "--out", site.parent / "request")
+    command("join", "request", site, "--out", request)
     shown = json.loads(command("keys", "show", site, "--json"))["fingerprint"]
-    command(
-        "join",
-        "accept",
-        server,
-        site.parent / "request",
-        "--fingerprint",
-        shown,
-        "--out",
-        site.parent / "welcome",
-    )
-    known = json.loads(command("keys", "show", server, "--json"))["fingerprint"]
-    command("join", "welcome", site, site.parent / "welcome", "--fingerprint", known)
+    command("join", "accept", server, request, "--fingerprint", shown, "--out", welcome)
+    command("join", "welcome", site, welcome, "--fingerprint", known)
     return site
 
 

@@ -85,12 +85,15 @@ def _contenders(folder: Path, size: Size, rounds: int) -> Iterator[tuple[str, Co
             seen = watch(lines, rounds, "flwr-serverapp", home, lambda: True, _PATIENCE)
             yield f"bare Flower, as {trust}", Cost.of(seen, counter)
     start = _start(folder, size)
-    for trust in ("local", "secagg"):
-        home = folder / f"{trust}-{size.width}"
-        home.mkdir()
-        with real_sites.deployed(home, start, trust, rounds) as (counter, run):
-            seen = watch(run / "metrics.jsonl", rounds, "flwr-serverapp", home, lambda: True, _PATIENCE)
-            yield f"fedmotion, {trust}", Cost.of(seen, counter)
+    home = folder / f"sites-{size.width}"
+    home.mkdir()
+    with real_sites.joined(home, start) as federation:
+        for trust in ("local", "secagg"):
+            with federation.running(start, trust, rounds) as run:
+                seen = watch(
+                    run / "metrics.jsonl", rounds, "flwr-serverapp", home, lambda: True, _PATIENCE
+                )
+            yield f"fedmotion, {trust}", Cost.of(seen, federation.counter)
     for engine, process in (("inprocess", "simulate"), ("flower", "flwr-simulation")):
         yield f"simulation, {engine}", _simulated(folder, size, rounds, engine, process)
 
