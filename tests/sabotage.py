@@ -35,6 +35,7 @@ from common.noise import Source
 from common.process import OsUser
 from common.query import Query, Release
 from tests.clipping import rows_of
+from tests.forgeries import FORGERIES
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
 from tests.sabotage_rounds import ROUNDS
 from tests.sabotage_secagg import SECAGG
@@ -294,6 +295,7 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "rights_not_asked": rights_not_asked,
     **LEAKS,
     **ROUNDS,
+    **FORGERIES,
     **SECAGG,
     **STRANGERS,
 }

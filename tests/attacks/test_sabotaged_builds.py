@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.attacks import test_replays as replays
 from tests.attacks.test_clip import check_clip
 from tests.attacks.test_deleted_ledger import (
     check_a_missing_ledger_stays_missing,
@@ -17,6 +18,7 @@ from tests.attacks.test_deleted_ledger import (
     delete,
 )
 from tests.attacks.test_hostile_messages import check_cheap_plans_are_refused, check_policy, check_replays
+from tests.attacks.test_hostile_server import check_near_plans
 from tests.attacks.test_mechanism_tester import check_tester_accepts
 from tests.attacks.test_messengers_user import (
     check_the_messenger_reads_nothing,
@@ -52,6 +54,8 @@ from tests.attacks.test_secagg import (
     check_split_view,
 )
 from tests.attacks.test_secagg_gate import check_fresh, check_hidden, check_integer_sensitivity, check_noise
+from tests.attacks.test_split_view import check_masks, check_state_of_a_round
+from tests.attacks.test_split_view import check_one_model as check_one_model_shown
 from tests.attacks.test_strangers import (
     check_a_plan_fits_the_site,
     check_an_agreement_can_end,
@@ -93,6 +97,8 @@ audited: Final[Check] = partial(check_audit, setting=EIGHT, runs=3)
 telling: Final[Check] = partial(check_tester_accepts, count=1)
 clip: Final[Check] = partial(check_clip, cases=200)
 theft: Final[Check] = partial(check_nothing_leaves_after, delete)
+site_replays: Final[Check] = partial(replays.check_replays, count=48)
+server_replays: Final[Check] = partial(replays.check_answers, count=8)
 
 CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "no_clip": (sensitivity, clip, audited),
@@ -133,6 +139,13 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "prints": (check_process_is_silent,),
     "sends": (check_process_is_silent,),
     "writes_a_file": (check_process_is_silent,),
+    "believes_the_unsealed": (site_replays,),
+    "sees_no_transcript": (check_one_model_shown, check_state_of_a_round),
+    "forgets_what_it_saw": (check_state_of_a_round, check_one_model_shown),
+    "any_answer_will_do": (server_replays,),
+    "any_key_will_do": (site_replays, server_replays),
+    "agrees_to_anything": (check_near_plans,),
+    "signs_for_any_model": (check_masks,),
     "starts_a_process": (check_process_is_silent,),
     "anybodys_word": (check_a_forged_refusal_removes_nobody,),
     "any_question": (check_an_older_release_is_no_answer,),

@@ -261,7 +261,7 @@ def test_motions_of_another_kind_are_refused_before_anything_is_reserved(
     plan = other.plan()
     os.chdir(other.folder)
     other.places.gate.mkdir(parents=True)
-    _, _, door = open_site(other.file)
+    door = open_site(other.file)[2]
     try:
         with pytest.raises(Refusal) as refused:
             raise_refused(other.exchange(door.answer, encode_plan(plan, {})))
