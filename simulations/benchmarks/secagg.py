@@ -94,8 +94,7 @@ class _NoiseGate:
         if plan.trust == "secagg":
             noise = DiscreteGaussian(plan.share_variance).draw(self._stream, plan.dimension)
             masks = self._masking.masks(plan, query, shares)
-            total = masks.onto(torch.from_numpy(np.asarray(noise)))
-            self._masking.sent(query, masks)
+            total = self._masking.masked(query.plan_digest, torch.from_numpy(np.asarray(noise)), masks)
         else:
             total = gaussian(self._stream, plan.noise_std, plan.dimension).to(torch.float32)
         return Release(
@@ -126,7 +125,7 @@ class _NoiseGate:
 
 
 @dataclass
-class _Bill:
+class Bill:
     """CPU seconds of all sites together, bytes that they got and sent, and questions asked."""
 
     seconds: float = 0.0
@@ -147,7 +146,7 @@ def table() -> Table:
         result.add_column(name, justify="right")
     for sites in _SITES:
         for trust in ("local", "secagg"):
-            bill, server = _measured(sites, trust)
+            bill, server = measured(sites, trust, _DIMENSION)
             each = [f"{value / sites:.3f}" for value in (bill.seconds, bill.received / 1e6, bill.sent / 1e6)]
             result.add_row(
                 str(sites), trust, f"{bill.questions / sites:g}", each[0], f"{server:.2f}", *each[1:]
@@ -159,17 +158,17 @@ def _machine() -> str:
     return f"{platform.node()}, {platform.machine()}, {os.cpu_count()} CPUs, one used"
 
 
-def _measured(sites: int, trust: str) -> tuple[_Bill, float]:
+def measured(sites: int, trust: str, dimension: int) -> tuple[Bill, float]:
     """One round; the server's own CPU seconds beside the sites' bill."""
     with tempfile.TemporaryDirectory(prefix="fedmotion-secagg-") as name:
         folder, key = Path(name), Ed25519PrivateKey.generate()
         keys = {f"site-{number:03}": Ed25519PrivateKey.generate() for number in range(sites)}
-        plan = _plan(keys, trust, public_name(key))
+        plan = _plan(keys, trust, public_name(key), dimension)
         card = Card(role="coordinator", name="benchmark", key=public_name(key), valid_until=_FOR_GOOD).sign(
             key
         )
         doors = [_door(folder, plan, site, own, card) for site, own in keys.items()]
-        bill = _Bill()
+        bill = Bill()
         exchange = Exchange(InProcessGrid(_app(doors, list(keys), bill), sites, {}), key, plan.roster)
         state = PublicState(0, {"x": torch.zeros(plan.dimension)})
         witnesses, transcript = Witnesses(folder, key, plan.digest()), Transcript(folder, plan, 0)
@@ -192,10 +191,10 @@ def _measured(sites: int, trust: str) -> tuple[_Bill, float]:
         return bill, time.process_time() - start - bill.seconds
 
 
-def _plan(keys: Mapping[str, Ed25519PrivateKey], trust: str, coordinator: str) -> Plan:
+def _plan(keys: Mapping[str, Ed25519PrivateKey], trust: str, coordinator: str, dimension: int) -> Plan:
     roster = tuple(Member(site=site, key=public_name(key), population=_PEOPLE) for site, key in keys.items())
     plan = Plan(
-        run_id="benchmark", method="dp_sgd", options={}, dimension=_DIMENSION, clip_norm=1.0,
+        run_id="benchmark", method="dp_sgd", options={}, dimension=dimension, clip_norm=1.0,
         noise_multiplier=1.0, sampling_rate=0.1, unit="user", trust="local", rounds=1, steps_per_round=1,
         delta=1e-6, codec={}, arrays_digest="", labels=(), coordinator_key=coordinator, roster=roster,
     )  # fmt: skip
@@ -221,7 +220,7 @@ def _door(folder: Path, plan: Plan, site: str, key: Ed25519PrivateKey, card: Car
     return Door(_NoiseGate(plan, site, key), membership)
 
 
-def _app(doors: Sequence[Door], names: Sequence[str], bill: _Bill) -> ClientApp:
+def _app(doors: Sequence[Door], names: Sequence[str], bill: Bill) -> ClientApp:
     """The messenger of every site, with a bill."""
     app = ClientApp()
 
