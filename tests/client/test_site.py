@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -35,10 +34,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
     for name, item in model.model_fields.items():
         kind = item.annotation
-        parts = (kind, *get_args(kind))  # a table that may be left out is one still
-        tables = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
-        if tables:
-            found |= keys(tables[0], f"{prefix}{name}.")
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= keys(kind, f"{prefix}{name}.")
         elif kind is DataOptions:
             found |= {f"{prefix}{name}.{option.name}": option.default for option in fields(DataOptions)}
         else:
