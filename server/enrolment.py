@@ -99,7 +99,7 @@ class Enrolment:
             if (why := status.stopped()) is not None:
                 return why
             self._forget_revoked()
-            self._refresh()
+            self.refresh()
             if len(self.present()) >= self._plan.min_sites:
                 return None
             if (why := self.hopeless()) is not None:
@@ -157,7 +157,7 @@ class Enrolment:
         elif refusal.code is RefusalCode.UNKNOWN_PLAN and self._plan.roster:
             self._tried.pop(self._enrolled.pop(site).node, None)  # its ledger is another: enrol it again
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Put the plan to every node that may bring a site which is not there."""
         if not self._plan.roster:
             if not self._tried:

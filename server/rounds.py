@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 
 from common.accounting import epsilon
 from common.noise import Source
+from common.plan import Plan
 from common.signing import load_key, public_name
 from common.storage import exclusive, held, read_json, write_json
 from server.aggregate import Sum
@@ -162,12 +163,7 @@ class _Run:
             ordered=not Sum.is_exact(plan),
         ):  # fmt: skip
             total.add(release, self._sites.population(site))
-        if not total.sites:
-            raise VoidError(f"no site answered round {round}")
-        if len(total.sites) < plan.min_sites:
-            raise VoidError(
-                f"round {round} had {len(total.sites)} releases, and the plan asks for {plan.min_sites}"
-            )
+        _require_enough(total, plan, round)
         return total
 
     def close(self, stopped: str | None) -> None:
@@ -183,4 +179,14 @@ class _Run:
                 "accepted": self._sites.accepted,
                 "refusals": {code.value: count for code, count in sorted(refusals.items())},
             },
+        )
+
+
+def _require_enough(total: Sum, plan: Plan, round: int) -> None:
+    """VoidError where fewer sites released than the plan asks for."""
+    if not total.sites:
+        raise VoidError(f"no site answered round {round}")
+    if len(total.sites) < plan.min_sites:
+        raise VoidError(
+            f"round {round} had {len(total.sites)} releases, and the plan asks for {plan.min_sites}"
         )

@@ -66,6 +66,12 @@ from tests.attacks.test_strangers import (
 )
 from tests.client.test_integers import check_rounding
 from tests.sabotage import DEFECTS, apply
+from tests.server.test_federated_rounds import (
+    check_a_forged_refusal_removes_nobody,
+    check_a_release_of_another_state_is_refused,
+    check_an_older_release_is_no_answer,
+    check_too_few_make_no_round,
+)
 from tests.test_method_laws import (
     METHODS,
     check_claim,
@@ -141,6 +147,10 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "agrees_to_anything": (check_near_plans,),
     "signs_for_any_model": (check_masks,),
     "starts_a_process": (check_process_is_silent,),
+    "anybodys_word": (check_a_forged_refusal_removes_nobody,),
+    "any_question": (check_an_older_release_is_no_answer,),
+    "few_are_enough": (check_too_few_make_no_round,),
+    "state_not_compared": (check_a_release_of_another_state_is_refused,),
     "unsigned_lists": (check_split_view,),
     "any_model": (check_one_model,),
     "lists_forgotten": (check_one_share,),

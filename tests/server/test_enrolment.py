@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from flwr.app import RecordDict
 
 from common.card import Card
@@ -15,18 +14,9 @@ from common.signing import load_key, public_name
 from common.wire import encode_acceptance
 from server.checkpoint import Checkpoint
 from server.revocation import revoke
-from tests.server.conftest import ROUNDS
-from tests.server.nodes import Nodes, federated, resealed, rows, run, settle
+from tests.server.nodes import ROUNDS, Nodes, resealed, rows, run, settle
 
 EAST, NORTH = "site-01", "site-02"
-
-
-@pytest.fixture
-def hub(folder: Path) -> Path:
-    """A run of three sites with identities, two of which make a round."""
-    federated(folder, min_sites=2)
-    settle(folder)
-    return folder
 
 
 def counts(folder: Path) -> list[int]:

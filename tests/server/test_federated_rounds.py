@@ -25,19 +25,10 @@ from server.aggregate import Sum
 from server.checkpoint import Checkpoint
 from server.status import PAUSE, STOP
 from server.transcript import TRANSCRIPT
-from tests.server.conftest import ROUNDS
-from tests.server.nodes import Nodes, federated, resealed, rows, run, settle
+from tests.server.nodes import ROUNDS, Nodes, hub_in, resealed, rows, run, settle
 
 EAST, NORTH, WEST = "site-01", "site-02", "site-03"
 EXHAUSTED = encode_refusal(RefusalCode.BUDGET_EXHAUSTED)
-
-
-@pytest.fixture
-def hub(folder: Path) -> Path:
-    """A run of three sites with identities, two of which make a round."""
-    federated(folder, min_sites=2)
-    settle(folder)
-    return folder
 
 
 def counts(folder: Path) -> list[int]:
@@ -53,8 +44,9 @@ def charges(folder: Path) -> list[int]:
     return found
 
 
-def check_a_forged_refusal_removes_nobody(folder: Path) -> None:
+def check_a_forged_refusal_removes_nobody(empty: Path) -> Path:
     """Somebody on the way says that a site has no budget: without a seal, or with another."""
+    folder = hub_in(empty)
     stranger = create_key(folder / "stranger.pem")
 
     def forge(site: str, step: str, answer: RecordDict) -> RecordDict:
@@ -69,14 +61,15 @@ def check_a_forged_refusal_removes_nobody(folder: Path) -> None:
     outcome = run(folder, Nodes(folder, forge))
     assert counts(folder) == [2, 2, 3] and outcome["stopped"] is None
     assert outcome["refusals"] == {"FOREIGN": 1, "UNAVAILABLE": 1}
+    return folder
 
 
 def resealed_by(key: Ed25519PrivateKey, site: str, answer: RecordDict) -> RecordDict:
     return seal(EXHAUSTED, key, site, COORDINATOR, read_seal(answer).answers)[0]
 
 
-def test_a_forged_refusal_removes_nobody(hub: Path) -> None:
-    check_a_forged_refusal_removes_nobody(hub)
+def test_a_forged_refusal_removes_nobody(tmp_path: Path) -> None:
+    check_a_forged_refusal_removes_nobody(tmp_path)
 
 
 def test_a_refusal_in_the_sites_own_seal_is_heard(hub: Path) -> None:
@@ -87,7 +80,8 @@ def test_a_refusal_in_the_sites_own_seal_is_heard(hub: Path) -> None:
     assert counts(hub) == [2, 2, 2] and outcome["accepted"] == [NORTH, WEST]
 
 
-def test_a_release_of_an_older_question_is_no_answer(hub: Path) -> None:
+def check_an_older_release_is_no_answer(empty: Path) -> None:
+    hub = hub_in(empty)
     older: list[RecordDict] = []
 
     def replay(site: str, step: str, answer: RecordDict) -> RecordDict:
@@ -97,6 +91,10 @@ def test_a_release_of_an_older_question_is_no_answer(hub: Path) -> None:
 
     outcome = run(hub, Nodes(hub, replay))
     assert counts(hub) == [3, 2, 3] and outcome["refusals"] == {"FOREIGN": 1}
+
+
+def test_a_release_of_an_older_question_is_no_answer(tmp_path: Path) -> None:
+    check_an_older_release_is_no_answer(tmp_path)
 
 
 def test_too_few_releases_make_no_round_and_are_asked_again_at_no_charge(hub: Path) -> None:
@@ -113,17 +111,20 @@ def test_too_few_releases_make_no_round_and_are_asked_again_at_no_charge(hub: Pa
     assert counts(hub) == [3, 3, 3] and charges(hub) == [ROUNDS] * 3
 
 
-def check_too_few_make_no_round(folder: Path) -> None:
+def check_too_few_make_no_round(empty: Path) -> Path:
+    folder = hub_in(empty)
+
     def lose(site: str, step: str, answer: RecordDict) -> RecordDict | None:
         return None if step == "round 2" and site != EAST else answer
 
     outcome = run(folder, Nodes(folder, lose))
     assert (outcome["rounds"], outcome["stopped"]) == (1, "round 2 had 1 releases, and the plan asks for 2")
     assert Checkpoint.load(folder).state.round == 1 == len(rows(folder))
+    return folder
 
 
-def test_too_few_releases_in_every_try_stop_the_run_and_it_goes_on_later(hub: Path) -> None:
-    check_too_few_make_no_round(hub)
+def test_too_few_releases_in_every_try_stop_the_run_and_it_goes_on_later(tmp_path: Path) -> None:
+    hub = check_too_few_make_no_round(tmp_path)
     outcome = run(hub, Nodes(hub))
     assert (outcome["rounds"], outcome["stopped"]) == (ROUNDS, None)
     assert counts(hub) == [3, 3, 3] and charges(hub) == [ROUNDS] * 3
@@ -172,9 +173,9 @@ def test_every_question_shows_what_the_sites_said_of_the_round_before(hub: Path)
         assert all(word.signed_by(members[word.site].key, earlier) for word in expected)
 
 
-def check_a_release_of_another_state_is_refused(folder: Path) -> None:
+def check_a_release_of_another_state_is_refused(empty: Path) -> Path:
     """Its site says, in its own signature, that it computed on another model."""
-    digest = "ab" * 32
+    folder, digest = hub_in(empty), "ab" * 32
     nodes = Nodes(folder)
 
     def swap(site: str, step: str, answer: RecordDict) -> RecordDict:
@@ -189,10 +190,11 @@ def check_a_release_of_another_state_is_refused(folder: Path) -> None:
     nodes.touch = swap
     outcome = run(folder, nodes)
     assert counts(folder) == [2, 3, 3] and outcome["refusals"] == {"SPLIT_VIEW": 1}
+    return folder
 
 
-def test_a_release_of_another_state_is_refused(hub: Path) -> None:
-    check_a_release_of_another_state_is_refused(hub)
+def test_a_release_of_another_state_is_refused(tmp_path: Path) -> None:
+    check_a_release_of_another_state_is_refused(tmp_path)
 
 
 def test_a_release_that_says_nothing_of_its_state_is_refused(hub: Path) -> None:
