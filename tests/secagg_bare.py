@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -16,9 +16,6 @@ from common.plan import Plan
 from common.secagg.masked_sum import MaskedSum
 from common.secagg.messages import Advertise, Cohort, Confirm, Shared, Shares, Unmask
 from tests.secagg_round import identity_of, secagg_plan
-
-STATE = "5a" * 32
-"""The model that every site is shown."""
 
 PHASES = ("share", "release", "confirm", "unmask")
 
@@ -45,6 +42,10 @@ def vectors_of(plan: Plan, seed: int = 0) -> dict[str, Tensor]:
 def summed(vectors: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
     """The plain sum of the vectors of `names`."""
     return torch.stack([vectors[name] for name in names]).sum(dim=0)
+
+
+STATE: Final = "5" * 64
+"""The digest of the model that every site is shown."""
 
 
 def asked_of(plan: Plan, round: int = 1) -> Advertise:
