@@ -3,8 +3,8 @@
 Bonawitz et al., "Practical secure aggregation for privacy-preserving machine learning" (2017), with its
 round of consistency. Formal guarantee: where 2m > n + c, of no honest site do a server and c sites come
 to know both secrets, and what they can take the masks off is the sum of all survivors of one list, which
-m sites signed: it holds the noise of m - c honest sites at least. Each step happens once; what is secret
-is in this object's memory alone, and is gone with it.
+m sites signed, having answered one model: it holds the noise of m - c honest sites at least. Each step
+happens once; what is secret is in this object's memory alone, and is gone with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from torch import Tensor
 
-from common.errors import InputError, Refusal, RefusalCode
+from common.errors import Refusal, RefusalCode
 from common.plan import Plan
 from common.roster import Member
 from common.secagg.agreement import commitment, opened, own_key, pair_key, public_half, sealed
@@ -60,12 +60,13 @@ class Dealt:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Masks:
-    """The masks of one attempt with the sites whose shares this one holds: for one vector."""
+    """The masks of one attempt with the sites whose shares this one holds: for one vector, of `state`."""
 
     own: bytes
     pairs: tuple[tuple[bytes, int], ...]
     bits: int
     dealt: Mapping[str, Dealt]
+    state: str
 
     def onto(self, total: Tensor) -> Tensor:
         """`total` `[dimension]` int64 under all masks modulo 2^bits: int32 or int64, uniform words."""
@@ -77,7 +78,7 @@ class Masks:
 
 
 class Attempt:
-    """`site`'s part in the attempt `asked` under `plan`, in the order share, masks, sent, confirm, unmask."""
+    """`site`'s part in the attempt `asked` under `plan`, in the order share, masks, use, confirm, unmask."""
 
     def __init__(self, plan: Plan, site: str, identity: Ed25519PrivateKey, asked: Advertise) -> None:
         self.asked = asked
@@ -96,6 +97,7 @@ class Attempt:
         self._shared: Shared | None = None
         self._kept: Dealt | None = None
         self._dealt: Mapping[str, Dealt] | None = None
+        self._state = ""
         self._confirmed: tuple[Confirm, Confirmed] | None = None
         self._unmasked: tuple[tuple[str, ...], Unmasked] | None = None
 
@@ -139,7 +141,7 @@ class Attempt:
         )
         return self._shared
 
-    def masks(self, cohort_digest: str, shares: Sequence[Shares]) -> Masks:
+    def masks(self, cohort_digest: str, shares: Sequence[Shares], state_digest: str) -> Masks:
         """The masks for this attempt's one vector, between the senders of `shares` and this site.
 
         Refusal unless all shares open, and with this site's own are of m sites or more.
@@ -171,11 +173,14 @@ class Attempt:
             pairs=tuple(pairs),
             bits=self._plan.modulus_bits,
             dealt=dealt,
+            state=state_digest,
         )
 
-    def sent(self, masks: Masks) -> None:
-        """The vector under `masks` is this attempt's: its final bytes are on disk."""
-        self._dealt = masks.dealt
+    def use(self, masks: Masks) -> None:
+        """From here on `masks` are on this attempt's vector: no other is ever masked."""
+        if self._dealt is not None:
+            raise _stale("this attempt's masks are on a vector already")
+        self._dealt, self._state = masks.dealt, masks.state
 
     def confirm(self, asked: Confirm) -> Confirmed:
         """This site's signature of a list of survivors: of one list, with itself and m sites or more."""
@@ -191,7 +196,7 @@ class Attempt:
         if not ordered or self._site not in names or not names <= set(self._dealt):
             raise Refusal(RefusalCode.MALFORMED, "not a list of sites whose masks meet, this one among them")
         self._require_enough(len(names), "sites survived")
-        confirmed = Confirmed.sign(self._identity, self._site, asked)
+        confirmed = Confirmed.sign(self._identity, self._site, asked, self._state)
         self._confirmed = (asked, confirmed)
         return confirmed
 
@@ -243,16 +248,15 @@ class Attempt:
                     RefusalCode.MALFORMED, f"{confirmed.site[:64]!r} has no signature to give, or two"
                 )
             require_unexpired(member)
-            if not confirmed.signed_by(member.key, asked):
-                raise Refusal(RefusalCode.MALFORMED, f"{confirmed.site} did not sign this list")
+            if not confirmed.signed_by(member.key, asked, self._state):
+                raise Refusal(
+                    RefusalCode.MALFORMED, f"{confirmed.site} did not sign this list, or saw another model"
+                )
             signers.add(confirmed.site)
         self._require_enough(len(signers), "sites signed")
 
     def _open(self, box: Shares, sender: Keys, secrets: Secrets) -> Dealt:
-        try:
-            plain = opened(box.sealed, secrets.cipher, sender.cipher_key, self.asked, box.sender, self._site)
-        except InputError as error:
-            raise Refusal(RefusalCode.MALFORMED, str(error)) from None
+        plain = opened(box.sealed, secrets.cipher, sender.cipher_key, self.asked, box.sender, self._site)
         dealt = Dealt(seed=plain[:SHARE], key=plain[SHARE:])
         if not (well_formed(dealt.seed) and well_formed(dealt.key)):
             raise Refusal(RefusalCode.MALFORMED, f"what {box.sender} sealed are no shares")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from client.chain import DamageError
 from client.ledger import Ledger
+from client.membership import first_agreement
 from client.site import SiteFile
 from client.statement import check, export, statement, withdrawal
 from common.errors import FedmotionError, InputError
@@ -92,10 +93,15 @@ def init(
     A ledger that was lost is not made again, since what people were charged stands in it: restore it.
     """
     file = SiteFile.read(site)
+    if file.federation is not None and (used := first_agreement(file.federation.folder)) is not None:
+        raise InputError(
+            f"this site has agreed to plans ({used}), so it had a ledger: restore its newest backup to"
+            f" {file.ledger}"
+        )
     with writing(file.ledger):
         file.ledger.parent.mkdir(parents=True, exist_ok=True)
     file.create_ledger()
-    budget = {"epsilon": file.budget.epsilon, "delta": file.budget.delta}
+    budget: dict[str, float | None] = {"epsilon": file.budget.epsilon, "delta": file.budget.delta}
     _teller()(f"{file.ledger}: every {file.unit} has a lifetime budget of {_said(budget)}")
 
 

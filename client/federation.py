@@ -19,6 +19,8 @@ MOST_SOCKET = 107
 class FederationTable(BaseModel):
     """`folder`: identity, coordinator's card, agreed plans, state and logs.
 
+    On loopback port `monitoring`, if given, the supervisor answers how the site is (docs/operations.md).
+
     Started as root, the gate becomes `gate_user` and the messenger `messenger_user` (names or numbers);
     `allow_root` lets both stay root, as in a container of one user.
     """
@@ -29,6 +31,7 @@ class FederationTable(BaseModel):
     gate_user: int | str | None = None
     messenger_user: int | str | None = None
     allow_root: bool = False
+    monitoring: int | None = Field(default=None, ge=1, le=65535)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,11 @@ class Places:
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
+
+    @property
+    def words(self) -> Path:
+        """The gate's folder for what it says in words, which may tell of people: nobody else may enter."""
+        return self.logs / "site"
 
     @property
     def flower(self) -> Path:

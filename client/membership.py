@@ -124,6 +124,11 @@ class Membership:
         return attested(public_name(self.key), told, _AGREED, self.site, plan_digest)
 
 
+def first_agreement(folder: Path) -> Path | None:
+    """One of the agreements kept in a federation's folder; None where the site never agreed to a plan."""
+    return next(iter(sorted((folder / AGREED).glob("*.json"))), None)
+
+
 def installed() -> str:
     """The version of the site's own code."""
     return version("fedmotion")

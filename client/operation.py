@@ -14,10 +14,13 @@ import typer
 
 from client import crew
 from client.federation import Outline
-from client.privilege import hand_over, prepare_folders, require_apart, users_of
+from client.privilege import hand_over, prepare_folders, require_apart, require_programs, users_of
 from client.remote import standing_of
+from client.vitals import MEASURES, vitals
 from common import supervised
 from common.errors import FedmotionError
+from common.logs import SITE
+from common.monitoring import monitoring
 from common.rotating import last_lines
 from common.supervised import Status, Watched
 from common.supervision import Supervisor
@@ -57,10 +60,10 @@ def start(
     supervised.require_stopped(places.run)
     hand_over(outline, users)
     require_apart(outline, users)
-    children = crew.crew(outline, users)
+    children = crew.crew(outline, users, require_programs(users))
     if detach:
         again = [sys.executable, "-P", "-m", "fedmotion", "client", "start", str(outline.file)]
-        found = supervised.detach(again, places.run, places.logs / "site.log")
+        found = supervised.detach(again, places.run, places.logs / "supervisor.log")
         if found.state == "failed":
             raise EndedError(found)
         _tell_status(outline, as_json)
@@ -68,7 +71,9 @@ def start(
     if not as_json and not users.apart:
         print(f"{outline.name}: {SHARED}", flush=True)
     supervisor = Supervisor(children, places.run, note=_reporter(outline.name, as_json))
-    if supervisor.run() != 0:
+    with monitoring(outline.federation.monitoring, MEASURES, lambda: vitals(places)):
+        code = supervisor.run()
+    if code != 0:
         found_now = supervised.status(places.run)
         assert found_now is not None
         raise EndedError(found_now)
@@ -94,14 +99,14 @@ def logs(
     lines: Annotated[int, typer.Option(min=1, max=10_000, help="How many last lines of each log.")] = 20,
 ) -> None:
     """The last lines of the site's logs; they stay here, and may tell of people."""
-    folder = Outline.read(site).places.logs
-    found = False
-    for name in ("site", crew.GATE, crew.SUPERNODE):
-        for line in last_lines(folder / f"{name}.log", lines):
+    places, found = Outline.read(site).places, False
+    files = [places.logs / f"{name}.log" for name in ("supervisor", crew.GATE, crew.SUPERNODE)]
+    for file in (*files, places.words / SITE):
+        for line in last_lines(file, lines):
             found = True
-            print(f"{name}: {line}")
+            print(f"{file.stem}: {line}")
     if not found:
-        print(f"no logs in {folder} yet")
+        print(f"no logs in {places.logs} yet")
 
 
 def describe(outline: Outline) -> dict[str, Any]:
@@ -173,11 +178,11 @@ def _time(seconds: float) -> str:
 
 
 def _unstamped(line: str) -> str:
-    """A log's line without time and level."""
+    """A log's line without time and level, or whose it is."""
     for level in (" ERROR ", " WARNING "):
         if level in line[:40]:
             return line.partition(level)[2]
-    return line
+    return line.removeprefix("fedmotion: ")
 
 
 def _reporter(name: str, as_json: bool) -> Callable[[Status], None]:

@@ -4,6 +4,7 @@
 
 Whatever can be wrong without a message is found before the first one: then it says one line and ends with
 exit code 2 (settings, data, keys) or 3 (refused, such as a damaged ledger). It opens no network socket.
+Once it knows its folders, words go to the site's own log and its output is events alone (`common.logs`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from client.membership import Membership
 from client.site import SiteFile
 from client.standing import standing
 from common.errors import FedmotionError, InputError, Refusal
+from common.logs import Tally, event, separate
 from common.parcel import CHANNEL, encode_refusal, from_parcel, to_parcel
 from protos import gate_pb2, gate_pb2_grpc
 
@@ -43,8 +45,9 @@ _log = logging.getLogger("fedmotion.service")
 class GateService(gate_pb2_grpc.GateServicer):
     """Messages for the door, one at a time; what anyone may know besides, at any time."""
 
-    def __init__(self, door: Door, site: SiteFile, membership: Membership) -> None:
+    def __init__(self, door: Door, site: SiteFile, membership: Membership, tally: Tally) -> None:
         self._door = door
+        self._tally = tally
         self._site = site
         self._membership = membership
         self._since = time.time()
@@ -56,7 +59,8 @@ class GateService(gate_pb2_grpc.GateServicer):
         try:
             question = from_parcel(request)
         except Refusal as refusal:
-            _log.warning("refused: %s (%s)", refusal.code, refusal)
+            told = event("refused", code=refusal.code)
+            _log.warning("refused before the door: %s", refusal.code, extra=told)
             return to_parcel(encode_refusal(refusal.code))
         with self._one_at_a_time:
             return to_parcel(self._door.answer(question))
@@ -65,6 +69,7 @@ class GateService(gate_pb2_grpc.GateServicer):
         self, request: gate_pb2.StatusRequest, context: grpc.ServicerContext
     ) -> gate_pb2.StatusReply:
         told = {"version": version("fedmotion"), "pid": os.getpid(), "since": self._since}
+        told |= self._tally.facts()
         try:
             told |= standing(self._site, self._membership)
         except FedmotionError as error:
@@ -73,7 +78,7 @@ class GateService(gate_pb2_grpc.GateServicer):
         return gate_pb2.StatusReply(json=json.dumps(told, allow_nan=False))
 
 
-def open_site(path: Path) -> tuple[SiteFile, Membership, Door]:
+def open_site(path: Path) -> tuple[SiteFile, Membership, Door, Tally]:
     """The site with its people read and its ledger held; FedmotionError naming what is amiss."""
     site = SiteFile.read(path)
     if site.federation is None:
@@ -84,7 +89,8 @@ def open_site(path: Path) -> tuple[SiteFile, Membership, Door]:
         _require_space(folder)
     membership = Membership.open(site.name, places.folder)
     membership.require_valid()
-    return site, membership, site.open_resident()
+    tally = separate(places.words)
+    return site, membership, site.open_resident(), tally
 
 
 def serve(path: Path) -> None:
@@ -92,12 +98,12 @@ def serve(path: Path) -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    site, membership, door = open_site(path)
+    site, membership, door, tally = open_site(path)
     places = Places(folder=membership.folder)
     server = grpc.server(
         ThreadPoolExecutor(_AT_ONCE), options=CHANNEL, maximum_concurrent_rpcs=_AT_ONCE, compression=None
     )
-    gate_pb2_grpc.add_GateServicer_to_server(GateService(door, site, membership), server)
+    gate_pb2_grpc.add_GateServicer_to_server(GateService(door, site, membership, tally), server)
     os.umask(0o117)  # the socket is for its owner and the folder's group
     try:
         if server.add_insecure_port(f"unix:{places.socket}") == 0:
@@ -106,9 +112,10 @@ def serve(path: Path) -> None:
         raise InputError(f"cannot open the socket {places.socket}: is its folder writable?") from None
     os.umask(0o077)
     server.start()
-    _log.warning("%s answers at %s", site.name, places.socket)
+    begun = event("process_started", process="gate", version=version("fedmotion"))
+    _log.info("%s answers at %s", site.name, places.socket, extra=begun)
     over.wait()
-    _log.warning("asked to end")
+    _log.info("asked to end", extra=event("stopped", process="gate"))
     server.stop(_END).wait()
     door.close()
 
@@ -123,15 +130,13 @@ def _require_space(folder: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """The process: its exit code, after one line on standard error where it is not 0."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger("fedmotion").addHandler(handler)
+    outside = os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1)
     try:
         if len(arguments) != 1:
             raise InputError("usage: python -m client.service SITE.toml")
         serve(Path(arguments[0]))
     except FedmotionError as error:
-        _log.error("%s", " ".join(str(error).split()))
+        print(f"fedmotion: {' '.join(str(error).split())}", file=outside)
         return error.exit_code if error.exit_code in FINAL else max(FINAL)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +20,13 @@ from client.membership import Membership
 from client.policy import SitePolicy
 from client.speed import Engine, Precision, Speed
 from client.users import Share, Users, load_users
-from common.errors import InputError
+from common.errors import FedmotionError, InputError
 from common.event import MOST_SITES_PER_PERSON, MOST_STEPS, Trust, Unit
 from common.noise import Source
 from common.roster import MOST_MEMBERS
 from common.validation import one_line
+
+_log = logging.getLogger("fedmotion.service")
 
 
 class _Table(BaseModel):
@@ -155,6 +158,10 @@ class SiteFile(_Table):
         gate = self.open_gate(identity=membership.key)
         try:
             gate.read_people()
+        except FedmotionError as error:
+            gate.close()
+            _log.warning("the people do not read: %s", error)
+            raise InputError("the site's recordings do not read: its site.log says why") from None
         except BaseException:
             gate.close()
             raise

@@ -17,7 +17,7 @@ from torch import Tensor
 from common.parcel import arrays_of, pack
 
 _NPY = re.compile(
-    rb"\x93NUMPY\x01\x00.." rb"\{'descr': '(<f4|<f8|<i4|<i8)', 'fortran_order': False, "
+    rb"\x93NUMPY\x01\x00.." rb"\{'descr': '(<f4|<f8|<i2|<i4|<i8)', 'fortran_order': False, "
     rb"'shape': \(((?:\d{1,12}, ?)*(?:\d{1,12})?)\), \} *\n", re.DOTALL,
 )  # fmt: skip
 
@@ -38,14 +38,14 @@ def read_arrays(content: RecordDict) -> dict[str, Tensor]:
 
 
 def _tensor(content: bytes) -> Tensor:
-    """A plain NumPy file as a tensor: four types in row order, and no more allocated than was sent.
+    """A plain NumPy file as a tensor: five types in row order, and no more allocated than was sent.
 
     NumPy's own reader evaluates the header as Python and reserves what it claims.
     """
     end = 10 + int.from_bytes(content[8:10], "little")
     header = _NPY.fullmatch(content[:end])
     if header is None or len(header[0]) != end:
-        raise ValueError("not a plain NumPy array of float32, float64, int32 or int64")
+        raise ValueError("not a plain NumPy array of float32, float64, int16, int32 or int64")
     dtype = np.dtype(header[1].decode())
     shape = tuple(int(size) for size in header[2].split(b",") if size.strip())
     if math.prod(shape) * dtype.itemsize != len(content) - end:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
 
+from common.compression import Compression, Packing
 from common.errors import InputError
 from common.event import (
     MOST_SITES_PER_PERSON,
@@ -51,7 +52,8 @@ class Plan:
     coordinate, which is clipped, noised and charged with the gradient. `roster` are the sites, of which
     at least `min_sites` m must release in a round, and `colluders` c is how many of them may share what
     they know with the server; under `secagg` contributions are whole numbers of 1 / `scale`, summed
-    modulo 2^`modulus_bits`. `code` is the version that sites must run (empty: any). The ranges keep every
+    modulo 2^`modulus_bits`. `code` is the version that sites must run (empty: any).
+    `compression` and `keep` say how noised vectors travel, see `common.compression`. The ranges keep every
     number well inside what a double and the accountant can hold, so that a hostile plan fails here and
     nowhere later.
     """
@@ -81,6 +83,8 @@ class Plan:
     scale: int = 1
     modulus_bits: int = 32
     code: str = ""
+    compression: Compression = "none"
+    keep: float = 1.0
 
     def __post_init__(self) -> None:
         z, labels, k = self.noise_multiplier, len(self.labels), self.sites_per_person
@@ -111,8 +115,23 @@ class Plan:
                 "steps_per_round above 1 needs trust = local: every step carries the full noise"
                 " at the site; set steps_per_round = 1 or --trust local"
             )
+        self._require_packing()
         if self.trust == "secagg":
             self._require_shares()
+
+    def _require_packing(self) -> None:
+        kinds = get_args(Compression)
+        require("compression", self.compression, self.compression in kinds, ", ".join(kinds))
+        sparse = self.compression == "top_k"
+        share = 0 < self.keep <= 1 if sparse else self.keep == 1
+        require("keep", self.keep, share, "above 0 and at most 1 under top_k, else 1")
+        if self.compression != "none" and self.trust != "local":
+            raise InputError(
+                f"compression {self.compression} needs trust = local: masked words do not compress, and under"
+                " central the noise would come after it; set compression = none or trust = local"
+            )
+        if sparse and self.loss_weight > 0:
+            raise InputError("compression top_k may leave out the loss: set loss_curve = false, or use bf16")
 
     def _require_shares(self) -> None:
         """That what stays hidden holds the whole noise, whoever of the colluders and dropouts it is."""
@@ -156,6 +175,11 @@ class Plan:
         if self.trust != "secagg" or self.noise_multiplier == 0:
             return self.noise_multiplier
         return self.shares().noise_multiplier
+
+    @property
+    def packing(self) -> Packing:
+        """The form in which noised vectors travel."""
+        return Packing(compression=self.compression, keep=self.keep, dimension=self.dimension)
 
     def member(self, site: str) -> Member | None:
         """The roster's entry for `site`."""

@@ -17,6 +17,7 @@ from common.signing import attest, attested
 from common.witness import Head, Witness, is_hex
 
 if TYPE_CHECKING:
+    from common.compression import Packing
     from common.vector import Vector
 
 NAME = "1 to 64 letters, digits, '.', '_' or '-'"
@@ -117,7 +118,8 @@ class Release:
     several steps a round: expressed as such a sum, see `client.gate`); `charge` is the
     number, within the run, of the charge that paid for it; `head` is the ledger's entry
     that holds the release. Neither says how much else the ledger holds. Under `secagg` `total`
-    is masked whole numbers, int32 or int64 by the plan's modulus.
+    is masked whole numbers, int32 or int64 by the plan's modulus. `packing` is how it travels (None: as
+    it is).
     """
 
     site: str
@@ -128,6 +130,7 @@ class Release:
     total: Vector
     head: Head | None = None
     seen: Seen | None = None
+    packing: Packing | None = None
 
 
 def is_name(text: str) -> bool:

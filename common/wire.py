@@ -8,23 +8,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import cast, get_args
+from typing import Final, cast, get_args
 
 import torch
 from flwr.app import RecordDict
 from torch import Tensor
 
+from common.compression import Compression, Packing
 from common.event import Trust, Unit
 from common.method import PublicState
-from common.parcel import pack, raise_refused, strict, unpack
+from common.parcel import arrays_of, pack, raise_refused, strict, unpack
 from common.plain_arrays import as_numpy, packed, read_arrays
 from common.plan import Plan
 from common.query import Acceptance, Query, Release, Seen, is_name
 from common.roster import MOST_MEMBERS, Member
 from common.secagg.messages import Shares
-from common.vector import Vector
 from common.witness import Head, Witness, is_hex
 from protos import gate_pb2
+
+_NPY_HEADER: Final = 128
 
 
 def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
@@ -55,6 +57,8 @@ def encode_plan(plan: Plan, arrays: Mapping[str, Tensor]) -> RecordDict:
         scale=plan.scale,
         modulus_bits=plan.modulus_bits,
         code=plan.code,
+        compression=plan.compression,
+        keep=plan.keep,
     )
     return packed(header, arrays)
 
@@ -89,6 +93,8 @@ def decode_plan(content: RecordDict) -> tuple[Plan, dict[str, Tensor]]:
         scale=header.scale,
         modulus_bits=header.modulus_bits,
         code=header.code,
+        compression=cast(Compression, _one_of(header.compression, get_args(Compression))),
+        keep=header.keep,
     )
     return plan, read_arrays(content)
 
@@ -210,6 +216,8 @@ def decode_acceptance(content: RecordDict) -> Acceptance:
 
 
 def encode_release(release: Release) -> RecordDict:
+    packing = release.packing or Packing(dimension=release.total.numel())
+    arrays = packing.pack(release.total)
     header = gate_pb2.Release(
         site=release.site,
         run_id=release.run_id,
@@ -218,10 +226,10 @@ def encode_release(release: Release) -> RecordDict:
         dimension=release.total.numel(),
         charge=release.charge,
         seen=None if release.seen is None else gate_pb2.Seen(**vars(release.seen)),
-        total_digest=_digest(release.total),
+        total_digest=_digest(arrays),
         **_shown(release.head),
     )
-    return packed(header, {"total": release.total})
+    return packed(header, arrays)
 
 
 @strict
@@ -229,13 +237,14 @@ def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
     """A site's answer to `query`, checked against it, or its Refusal raised."""
     raise_refused(content)
     header = unpack(content, gate_pb2.Release)
+    size = sum(len(data) for data in arrays_of(content).values())
+    if size > 8 * plan.dimension + 2 * _NPY_HEADER:
+        raise ValueError("a release is no longer than the plan's vector")
     arrays = read_arrays(content)
-    total = arrays["total"]
-    if set(arrays) != {"total"} or total.dtype != _released(plan) or total.shape != (plan.dimension,):
-        raise ValueError(f"a release holds one vector of the plan's dimension, of {_released(plan)}")
+    total = plan.packing.unpack(arrays, _released(plan))
     if not bool(torch.isfinite(total).all()):
         raise ValueError("a release holds finite numbers")
-    if header.total_digest != _digest(total):
+    if header.total_digest != _digest(arrays):
         raise ValueError("a release names its vector by digest")
     answered = (header.run_id, header.round, header.query_digest)
     if answered != (query.run_id, query.round, query.digest(plan.trust)):
@@ -247,6 +256,7 @@ def decode_release(content: RecordDict, query: Query, plan: Plan) -> Release:
         query_digest=header.query_digest,
         charge=header.charge,
         total=total,
+        packing=plan.packing,
         head=_head(header),
         seen=_seen(header.seen) if header.HasField("seen") else None,
     )
@@ -258,8 +268,12 @@ def _released(plan: Plan) -> torch.dtype:
     return torch.int32 if plan.modulus_bits == 32 else torch.int64
 
 
-def _digest(total: Vector) -> str:
-    return hashlib.sha256(as_numpy(total).reshape(-1).data).hexdigest()
+def _digest(arrays: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the arrays' bytes in the order of names; kind and length follow from the plan."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(as_numpy(arrays[name]).reshape(-1).data)
+    return digest.hexdigest()
 
 
 def _object(text: str) -> dict[str, object]:

@@ -54,6 +54,8 @@ class Plan(_message.Message):
     SCALE_FIELD_NUMBER: _builtins.int
     MODULUS_BITS_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     method: _builtins.str
     options_json: _builtins.str
@@ -93,6 +95,10 @@ class Plan(_message.Message):
     """secagg: 32 or 64"""
     code: _builtins.str
     """the version that sites must run; empty: any"""
+    compression: _builtins.str
+    """"none", "bf16" or "top_k": how noised vectors travel"""
+    keep: _builtins.float
+    """top_k: the share of coordinates that travels; else 1"""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """the declared vocabulary"""
@@ -129,10 +135,12 @@ class Plan(_message.Message):
         scale: _builtins.int = ...,
         modulus_bits: _builtins.int = ...,
         code: _builtins.str = ...,
+        compression: _builtins.str = ...,
+        keep: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "code", b"code", "codec_json", b"codec_json", "colluders", b"colluders", "coordinator_key", b"coordinator_key", "delta", b"delta", "dimension", b"dimension", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "min_sites", b"min_sites", "modulus_bits", b"modulus_bits", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "roster", b"roster", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "scale", b"scale", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "text_json", b"text_json", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrays_digest", b"arrays_digest", "clip_norm", b"clip_norm", "code", b"code", "codec_json", b"codec_json", "colluders", b"colluders", "compression", b"compression", "coordinator_key", b"coordinator_key", "delta", b"delta", "dimension", b"dimension", "keep", b"keep", "labels", b"labels", "loss_weight", b"loss_weight", "method", b"method", "min_sites", b"min_sites", "modulus_bits", b"modulus_bits", "noise_multiplier", b"noise_multiplier", "options_json", b"options_json", "roster", b"roster", "rounds", b"rounds", "run_id", b"run_id", "sampling_rate", b"sampling_rate", "scale", b"scale", "sites_per_person", b"sites_per_person", "steps_per_round", b"steps_per_round", "text_json", b"text_json", "trust", b"trust", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

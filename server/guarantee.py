@@ -109,6 +109,7 @@ def _privacy_facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
         *_together_with(privacy),
         ("Accountant", escape(str(privacy.get("accountant", "?")))),
         ("Charged", escape(events or "no event")),
+        *_sent(privacy),
     ]
 
 
@@ -128,6 +129,17 @@ def _together_with(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"multiplier {noise} in whole numbers, charged as what they are worth; see docs/accounting.md",
         ),
     ]
+
+
+def _sent(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How noised vectors travelled, where not as they are."""
+    words = {
+        "bf16": "in bfloat16: rounded after the noise, which costs no privacy",
+        "top_k": f"the largest {_plain(privacy.get('keep'))} of the coordinates, chosen after the noise: it"
+        " costs no privacy, and biases what is learned",
+    }
+    kind = str(privacy.get("compression"))
+    return [("Sent", escape(words[kind]))] if kind in words else []
 
 
 def _together(event: Mapping[str, Any]) -> str:

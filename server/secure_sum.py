@@ -142,10 +142,11 @@ class SecureSum:
             cohort=cohort.digest(),
             survivors=masked.survivors,
         )
+        state = self._state.digest()
 
         def read(site: str, answer: RecordDict) -> Confirmed:
             confirmed = decode(answer, Confirmed)
-            signed = confirmed.site == site and confirmed.signed_by(self._key(site), asked)
+            signed = confirmed.site == site and confirmed.signed_by(self._key(site), asked, state)
             _require(signed, f"{site} did not sign the list of survivors")
             return confirmed
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from client.datasets import Format
 from client.speed import Engine, Precision
 from common.accounting import LARGEST_EPSILON
+from common.compression import Compression
 from common.errors import InputError
 from common.event import MOST_SITES_PER_PERSON, Trust, Unit
 from common.generator.text import SIZES
@@ -53,6 +54,7 @@ class Simulation(BaseModel):
     under `secagg`. `holdout`: share of people kept out of training, to evaluate with. `options`: of
     the method. `codec`: structured for skeletons and sensor for sensors where it is None; `codec_file`:
     weights of a VAE other than the packaged ones; `window`: frames of a skeleton sequence.
+    `compression`: how noised vectors travel, `keep` the share of coordinates under top_k.
     `text_encoder` turns captions into conditions of `text_size` numbers. `clipping` is the engine of
     per-person gradients; `loss_curve` adds the loss to what is clipped, noised and charged, and so to
     `metrics.jsonl`. `test_mode` seeds sampling and noise and carries no guarantee.
@@ -89,6 +91,8 @@ class Simulation(BaseModel):
     trust: Trust = "local"
     min_sites: int | None = Field(default=None, ge=1, le=1000)
     colluders: int = Field(default=1, ge=1, le=1000)
+    compression: Compression = "none"
+    keep: float | None = Field(default=None, gt=0, le=1)
     unit: Unit = "user"
     engine: Literal["inprocess", "flower"] = "inprocess"
     holdout: float = Field(default=0.2, ge=0, lt=1)
@@ -141,6 +145,8 @@ class Simulation(BaseModel):
             raise ValueError("steps_per_round above 1 needs trust = local; set steps_per_round = 1")
         if self.trust != "secagg" and self.colluders > 1:
             raise ValueError("colluders is of trust = secagg: leave it out, or set trust = secagg")
+        if (self.compression == "top_k") != (self.keep is not None):
+            raise ValueError("keep is the share of coordinates that compression = top_k sends: give both")
         if self.codec_file is not None and self.codec != "vae":
             raise ValueError("codec_file holds the weights of a VAE: set codec = vae, or leave it out")
         if "total_rounds" in self.options:

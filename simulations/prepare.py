@@ -169,6 +169,8 @@ def make_plan(config: Simulation, assets: Assets, units: int, **joined: Any) -> 
         steps_per_round=config.steps_per_round,
         sites_per_person=config.sites_per_person,
         loss_curve=config.loss_curve,
+        compression=config.compression,
+        keep=config.keep or 1.0,
         **joined,
     )
     return planning.make_plan(terms, assets, f"{TEST_RUN}{config.seed}" if config.test_mode else None)

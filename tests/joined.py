@@ -11,10 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import RecordDict
 
 from client.door import Door
+from client.federation import FederationTable
 from client.joining import welcome
 from client.ledger import Ledger
 from client.membership import Membership
-from client.site import BudgetTable, FederationTable, SiteFile
+from client.site import BudgetTable, SiteFile
 from common.card import Card
 from common.holder import Holder
 from common.key_folder import KeyFolder

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
@@ -17,6 +19,7 @@ from torch import Tensor
 import client.door
 import client.gate
 from client.door import Door
+from common import logs
 from common.errors import Refusal
 from common.parcel import encode_refusal, kind_of
 from common.query import Release
@@ -26,16 +29,32 @@ Patch = pytest.MonkeyPatch
 Sum = Callable[..., Tensor]
 
 
-def wrap_sum(patch: Patch, wrapper: Callable[[Sum, dict[str, Any]], Tensor]) -> None:
+def wrap_sum(
+    patch: Patch, wrapper: Callable[[Sum, dict[str, Any]], Tensor], name: str = "clipped_sum"
+) -> None:
     """Put `wrapper` around the gate's clipped sum; it gets the real one and its arguments by name."""
-    real: Sum = vars(client.gate)["clipped_sum"]
+    real: Sum = vars(client.gate)[name]
     signature = inspect.signature(real)
 
     @functools.wraps(real)
     def wrapped(*arguments: Any, **named: Any) -> Tensor:
         return wrapper(real, dict(signature.bind(*arguments, **named).arguments))
 
-    patch.setattr(client.gate, "clipped_sum", wrapped)
+    patch.setattr(client.gate, name, wrapped)
+
+
+@contextmanager
+def noting_sums() -> Iterator[list[Tensor]]:
+    """Every sum of whole numbers of any gate before its share of noise, `[dimension]` int64."""
+    sums: list[Tensor] = []
+
+    def noting(real: Sum, given: dict[str, Any]) -> Tensor:
+        sums.append(real(**given))
+        return sums[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        wrap_sum(patch, noting, "integer_sum")
+        yield sums
 
 
 def leak_count(patch: Patch) -> None:
@@ -128,6 +147,29 @@ def send(count: int) -> None:
         out.sendto(str(count).encode(), ("127.0.0.1", 9))
 
 
+def talkative_log(patch: Patch) -> None:
+    """The operational log says why, as most logs do."""
+    real = logs.event_of
+
+    def told(record: logging.LogRecord) -> dict[str, Any] | None:
+        found = real(record)
+        why = record.exc_info[1] if record.exc_info else record.getMessage()
+        return None if found is None else {**found, "why": repr(why)}
+
+    patch.setattr(logs, "event_of", told)
+
+
+def counting_log(patch: Patch) -> None:
+    """The operational log and the metrics have an entry for everybody drawn."""
+
+    def noisy(real: Sum, given: dict[str, Any]) -> Tensor:
+        for _ in given["units"]:
+            logging.getLogger("fedmotion.client").info("one", extra=logs.event("answered", kind="Query"))
+        return real(**given)
+
+    wrap_sum(patch, noisy)
+
+
 def note(count: int) -> None:
     with tempfile.TemporaryFile("w") as file:
         file.write(str(count))
@@ -139,6 +181,8 @@ LEAKS: Final[dict[str, Callable[[Patch], None]]] = {
     "leak_text": leak_text,
     "leak_crash": leak_crash,
     "leak_length": leak_length,
+    "talkative_log": talkative_log,
+    "counting_log": counting_log,
     "prints": gate_that(lambda count: print("drawn", count)),
     "sends": gate_that(send),
     "writes_a_file": gate_that(note),

@@ -121,25 +121,28 @@ class Confirm:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """A site's signature of one list of survivors: it signs one an attempt."""
+    """A site's signature of one list of survivors and of the model state that it answered, of one an attempt.
+
+    The state is not sent: who checks the signature knows its own, and where that is another it does not hold.
+    """
 
     site: str
     cohort: str
     signature: str
 
     @staticmethod
-    def sign(identity: Ed25519PrivateKey, site: str, asked: Confirm) -> Confirmed:
-        signature = attest(identity, _SURVIVORS, *_list(site, asked))
+    def sign(identity: Ed25519PrivateKey, site: str, asked: Confirm, state_digest: str) -> Confirmed:
+        signature = attest(identity, _SURVIVORS, *_list(site, asked, state_digest))
         return Confirmed(site=site, cohort=asked.cohort, signature=signature)
 
-    def signed_by(self, public: str, asked: Confirm) -> bool:
-        """Whether the identity `public` signed the list in `asked`."""
-        same = self.cohort == asked.cohort
-        return same and attested(public, self.signature, _SURVIVORS, *_list(self.site, asked))
+    def signed_by(self, public: str, asked: Confirm, state_digest: str) -> bool:
+        """Whether the identity `public` signed the list in `asked`, having answered that state."""
+        facts = _list(self.site, asked, state_digest)
+        return self.cohort == asked.cohort and attested(public, self.signature, _SURVIVORS, *facts)
 
 
-def _list(site: str, asked: Confirm) -> tuple[str, ...]:
-    return (site, asked.run_id, asked.plan_digest, str(asked.round), asked.cohort, *asked.survivors)
+def _list(site: str, asked: Confirm, state: str) -> tuple[str, ...]:
+    return (site, asked.run_id, asked.plan_digest, str(asked.round), asked.cohort, state, *asked.survivors)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -197,3 +197,29 @@ def test_a_missing_ledger_or_key_refuses_a_withdrawal(ledger: Path, site: Path, 
     ledger.unlink()
     assert "is missing" in Told(capsys, "withdraw", site, "Ann").error
     assert not ledger.exists()
+
+
+def test_init_makes_a_ledger_once_with_the_budget_of_the_site(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = Told(capsys, "ledger", "init", site)
+    assert again.code == 2 and "north.sqlite" in again.error
+    site.write_text(site.read_text().replace("north.sqlite", "new.sqlite"))
+    made = Told(capsys, "ledger", "init", site)
+    assert made.code == 0 and "every user has a lifetime budget of epsilon 100 at delta 0.001" in made.out
+    assert Told(capsys, "ledger", "show", site.with_name("new.sqlite"), "--json").json["left"] == {
+        "epsilon": 100.0, "delta": 1e-3
+    }  # fmt: skip
+
+
+def test_init_replaces_no_lost_ledger_of_a_site_that_took_part(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new budget would forget what people were charged."""
+    site.write_text(site.read_text().replace("north.sqlite", "new.sqlite") + "[federation]\n")
+    agreed = site.parent / "federation" / "agreed"
+    agreed.mkdir(parents=True)
+    (agreed / f"{'0' * 64}.json").write_text("{}")
+    told = Told(capsys, "ledger", "init", site)
+    assert told.code == 2 and "restore its newest backup" in told.error
+    assert not site.with_name("new.sqlite").exists()
