@@ -60,7 +60,7 @@ class Dealt:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Masks:
-    """The masks of one attempt with the sites whose shares this one holds: for one vector of one `state`."""
+    """The masks of one attempt with the sites whose shares this one holds: for one vector, of `state`."""
 
     own: bytes
     pairs: tuple[tuple[bytes, int], ...]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from flwr.app import RecordDict
 
 from client.membership import Membership
 from common.errors import Refusal, RefusalCode
+from common.logs import event
 from common.method import PublicState
 from common.parcel import encode_refusal, kind_of
 from common.plan import Plan
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("fedmotion.client")
 _MOST_LOGGED: Final = 1000
+
+Asked = TypeVar("Asked", Advertise, Cohort, Confirm, Unmask)
 
 
 class Gate(Protocol):
@@ -79,32 +82,37 @@ class Door:
         self._handlers: Final[dict[str, Callable[[RecordDict], RecordDict]]] = {
             "Plan": self._accept,
             "Query": self._release,
-            "Advertise": self._advertise,
-            "Cohort": self._share,
-            "Confirm": self._confirm,
-            "Unmask": self._unmask,
+            "Advertise": self._step(Advertise, lambda asked: gate.advertise(asked)),
+            "Cohort": self._step(Cohort, lambda asked: gate.share(asked)),
+            "Confirm": self._step(Confirm, lambda asked: gate.confirm(asked)),
+            "Unmask": self._step(Unmask, lambda asked: gate.unmask(asked)),
         }
 
     def answer(self, content: RecordDict) -> RecordDict:
         """The answer to one message: an acceptance, a release or a fixed code; words go to the site's log.
 
-        What is not under the coordinator's seal gets a code without one: a site signs nothing for strangers.
+        What is not under the coordinator's seal gets a bare code: the site signs nothing for strangers.
         """
         asked: Seal | None = None
+        kind = ""
         try:
             if self._membership is not None:
                 public = self._membership.coordinator.key
                 asked = unseal(content, public, COORDINATOR, self._membership.site)
                 self._membership.require_valid()
-            handler = self._handlers.get(kind_of(content))
+            kind = kind_of(content)
+            handler = self._handlers.get(kind)
             if handler is None:
-                raise Refusal(RefusalCode.MALFORMED, f"no such message: {kind_of(content)!r}")
+                raise Refusal(RefusalCode.MALFORMED, f"no such message: {kind!r}")
             content = handler(content)
+            _log.info("answered %s", kind, extra=event("answered", kind=kind))
         except Refusal as refusal:
-            _log.warning("refused: %s (%s)", refusal.code, _one_line(refusal))
+            told = event("refused", kind=kind, code=refusal.code)
+            _log.warning("refused: %s (%s)", refusal.code, _one_line(refusal), extra=told)
             content = encode_refusal(refusal.code)
         except Exception:
-            _log.exception("the gate failed")
+            told = event("refused", kind=kind, code=RefusalCode.UNAVAILABLE)
+            _log.warning("the gate failed", exc_info=True, extra=told)
             content = encode_refusal(RefusalCode.UNAVAILABLE)
         if self._membership is None or asked is None:
             return content
@@ -130,36 +138,25 @@ class Door:
 
     def _release(self, content: RecordDict) -> RecordDict:
         query, state = decode_query(content)
-        shares = decode_shares(content)
-        if self._membership is None:
-            return encode_release(self._gate.release(query, state, shares))
         self._require_agreed(query.plan_digest)
-        release = self._gate.release(query, state, shares)
-        seen = Seen.sign(self._membership.key, self._membership.site, query)
-        return encode_release(replace(release, seen=seen))
+        release = self._gate.release(query, state, decode_shares(content))
+        if self._membership is not None:
+            seen = Seen.sign(self._membership.key, self._membership.site, query)
+            release = replace(release, seen=seen)
+        return encode_release(release)
 
-    def _advertise(self, content: RecordDict) -> RecordDict:
-        asked = decode(content, Advertise)
-        self._require_agreed(asked.plan_digest)
-        return encode(self._gate.advertise(asked))
+    def _step(self, kind: type[Asked], step: Callable[[Asked], Any]) -> Callable[[RecordDict], RecordDict]:
+        """What answers a message of secure aggregation."""
 
-    def _share(self, content: RecordDict) -> RecordDict:
-        cohort = decode(content, Cohort)
-        self._require_agreed(cohort.plan_digest)
-        return encode(self._gate.share(cohort))
+        def handler(content: RecordDict) -> RecordDict:
+            asked = decode(content, kind)
+            self._require_agreed(asked.plan_digest)
+            return encode(step(asked))
 
-    def _confirm(self, content: RecordDict) -> RecordDict:
-        asked = decode(content, Confirm)
-        self._require_agreed(asked.plan_digest)
-        return encode(self._gate.confirm(asked))
-
-    def _unmask(self, content: RecordDict) -> RecordDict:
-        asked = decode(content, Unmask)
-        self._require_agreed(asked.plan_digest)
-        return encode(self._gate.unmask(asked))
+        return handler
 
     def _require_agreed(self, plan_digest: str) -> None:
-        """Refusal unless the site's steward still agrees to the plan, where there is a steward to ask."""
+        """Refusal unless this site may still speak under an accepted plan: an agreement can end."""
         if self._membership is not None:
             self._membership.require_agreed(self._gate.plan(plan_digest))
 

@@ -119,7 +119,7 @@ class _Run:
             self.checkpoint = Checkpoint(plan, self.checkpoint.assets, state)
             self._charges = max(self._charges, total.charges)
             row = metrics_row(plan, round, len(total.sites), claim, self._charges)
-            self._transcript.close_round(round, tuple(total.seen))
+            self._transcript.close_round(round, tuple(sorted(total.seen, key=lambda seen: seen.site)))
             append_row(self._folder / METRICS, row if loss is None else {**row, "loss": loss})
             self.checkpoint.save(self._folder, self._key)
             self._status.know(
@@ -158,8 +158,9 @@ class _Run:
             return SecureSum(plan, state, self._sites, *kept, deadline).attempt(sites)
         total, question = Sum(plan.dimension), Question(plan, state, *kept)
         for site, release in self._sites.ask(
-            sites, question.to, question.read, seconds=deadline, group=f"round {round}", ordered=True
-        ):
+            sites, question.to, question.read, seconds=deadline, group=f"round {round}",
+            ordered=not Sum.is_exact(plan),
+        ):  # fmt: skip
             total.add(release, self._sites.population(site))
         if not total.sites:
             raise VoidError(f"no site answered round {round}")

@@ -65,9 +65,11 @@ def boxes(shared: Mapping[str, Shared], name: str) -> list[Shares]:
     return [box for answer in shared.values() for box in answer.shares if box.recipient == name]
 
 
-def masked(site: Attempt, cohort: Cohort, shares: Sequence[Shares], vector: Tensor) -> Tensor:
+def masked(
+    site: Attempt, cohort: Cohort, shares: Sequence[Shares], vector: Tensor, state: str = STATE
+) -> Tensor:
     """What the gate does with a site's masks."""
-    masks = site.masks(cohort.digest(), shares, STATE)
+    masks = site.masks(cohort.digest(), shares, state)
     site.use(masks)
     return masks.onto(vector)
 

@@ -38,8 +38,9 @@ class Attack:
         self.honest = self.names[:-1]
         self.sites, self.cohort = begin(self.plan)
         self.shared: dict[str, Shared] = {n: s.share(self.cohort) for n, s in self.sites.items()}
-        known = boxes(self.shared, self.colluder)
-        self.known = self.sites[self.colluder].masks(self.cohort.digest(), known, STATE)
+        self.known = self.sites[self.colluder].masks(
+            self.cohort.digest(), boxes(self.shared, self.colluder), STATE
+        )
         self.sent: dict[str, Tensor] = {
             name: masked(self.sites[name], self.cohort, boxes(self.shared, name), self.vectors[name])
             for name in self.honest
@@ -241,6 +242,27 @@ def check_small_cohorts(_: Path) -> None:
 
 def test_a_cohort_of_fewer_than_the_plan_needs_is_refused(tmp_path: Path) -> None:
     check_small_cohorts(tmp_path)
+
+
+def check_one_model(_: Path) -> None:
+    """Sites that answered different models in one attempt take no mask off: no sum of some of them opens."""
+    plan = bare_plan(5)
+    vectors = vectors_of(plan)
+    sites, cohort = begin(plan)
+    shared = {name: site.share(cohort) for name, site in sites.items()}
+    for name, site in sites.items():
+        state = "a5" * 32 if name == "site000" else STATE
+        masked(site, cohort, boxes(shared, name), vectors[name], state)
+    asked = listed(cohort, sites)
+    unmask = Unmask(**vars(asked), confirmed=tuple(site.confirm(asked) for site in sites.values()))
+    for name, site in sites.items():
+        with contextlib.suppress(Refusal):
+            site.unmask(unmask)
+            raise AssertionError(f"{name} gave its shares for vectors of two models")
+
+
+def test_vectors_of_different_models_are_never_unmasked(tmp_path: Path) -> None:
+    check_one_model(tmp_path)
 
 
 def test_the_server_cannot_serve_two_attempts_with_one_set_of_keys() -> None:

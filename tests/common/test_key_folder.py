@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import ssl
@@ -104,28 +105,41 @@ def test_keys_are_their_owners_alone_and_made_once(text: str, tmp_path: Path) ->
 
 
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
-import common.key_folder, common.card, common.storage
 from common.holder import Holder
-left = int(sys.argv[2])
+from common.key_folder import KeyFolder
+
+file, command, *stages = sys.argv[1:]
+folder = KeyFolder(Holder.read(Path(file)))
 real = Path.replace
-def replace(self, target):
-    global left
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
-    return real(self, target)
-Path.replace = replace
-folder = common.key_folder.KeyFolder(Holder.read(Path(sys.argv[1])))
-getattr(folder, sys.argv[3])()
+for left in map(int, stages):
+    child = os.fork()
+    if child == 0:
+        def replace(self, target):
+            global left
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            return real(self, target)
+        Path.replace = replace
+        getattr(folder, command)()
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    root = folder.holder.folder
+    files = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    print(json.dumps([status, {str(path.relative_to(root)): path.read_bytes().hex() for path in files}]))
 """
 
 
-def killed_after(writes: int, file: Path, command: str = "complete") -> int:
-    """Exit status of `command` in a process that is killed before its next write takes effect."""
-    given = [sys.executable, "-c", KILLED, str(file), str(writes), command]
-    return subprocess.run(given, cwd=Path(__file__).parents[2], check=False).returncode
+def killed_after(file: Path, command: str, *stages: int) -> list[dict[str, str]]:
+    """What is on disk each time that `command` was killed (kill -9) after so many writes took effect."""
+    given = [sys.executable, "-c", KILLED, str(file), command, *map(str, stages)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(given, cwd=root, capture_output=True, text=True, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [status for status, _ in found] == [-signal.SIGKILL] * len(stages)
+    return [files for _, files in found]
 
 
 @pytest.mark.parametrize(("text", "writes"), [(SITE, 4), (SERVER, 7)])
@@ -133,14 +147,14 @@ def test_killed_between_any_two_writes_the_next_call_completes(
     text: str, writes: int, tmp_path: Path
 ) -> None:
     folder = folder_of(tmp_path, text)
-    before: dict[str, bytes] = {}
-    for count in range(writes):
-        assert killed_after(min(count, 1), tmp_path / "file.toml") == -signal.SIGKILL
-        found = contents(folder.holder.folder)
-        whole = {name: kept for name, kept in found.items() if not Path(name).name.startswith(".")}
+    before: dict[str, str] = {}
+    stages = killed_after(tmp_path / "file.toml", "complete", 0, *[1] * (writes - 1))
+    for count, whole in enumerate(stages):
         assert len(whole) == count and before.items() <= whole.items() and all(whole.values())
         before = whole
-    assert len(folder.complete()) == 1 and before.items() <= contents(folder.holder.folder).items()
+    assert len(folder.complete()) == 1
+    after = {name: kept.hex() for name, kept in contents(folder.holder.folder).items()}
+    assert before.items() <= after.items()
     assert folder.card().key == public_name(load_key(folder.identity)) and folder.complete() == []
 
 
@@ -149,7 +163,7 @@ def test_a_rotation_killed_half_way_leaves_one_identity(writes: int, tmp_path: P
     folder = folder_of(tmp_path, SITE)
     folder.complete()
     old = folder.card()
-    assert killed_after(writes, tmp_path / "file.toml", "rotate") == -signal.SIGKILL
+    killed_after(tmp_path / "file.toml", "rotate", writes)
     folder.complete()
     card = folder.card()
     assert (card.key == old.key) == (writes < 2)
