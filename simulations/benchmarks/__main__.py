@@ -23,6 +23,7 @@ from simulations.benchmarks import (
     people,
     pretraining,
     quality,
+    rounds,
     sampling,
     text,
 )
@@ -35,9 +36,10 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "text": text.table,
     "sampling": sampling.table,
     "pretraining": pretraining.table,
+    "rounds": rounds.table,
 }
 _OF_MOTION: dict[str, Callable[[Path | None], Table]] = {"codecs": codecs.table, "quality": quality.table}
-_LONG = ("pretraining", "quality")
+_LONG = ("pretraining", "quality", "rounds")
 """Only by name."""
 
 
