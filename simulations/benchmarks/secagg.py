@@ -94,8 +94,7 @@ class _NoiseGate:
         if plan.trust == "secagg":
             noise = DiscreteGaussian(plan.share_variance).draw(self._stream, plan.dimension)
             masks = self._masking.masks(plan, query, shares)
-            total = masks.onto(torch.from_numpy(np.asarray(noise)))
-            self._masking.sent(query, masks)
+            total = self._masking.masked(query.plan_digest, torch.from_numpy(np.asarray(noise)), masks)
         else:
             total = gaussian(self._stream, plan.noise_std, plan.dimension).to(torch.float32)
         return Release(
