@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-deployment attack attack-nightly lint bench bench-clipping protos clean
+.PHONY: demo test test-deployment attack attack-nightly lint bench bench-clipping bench-rounds protos clean
 
 demo: $(INSTALLED)
 	@rm -rf runs/demo
@@ -31,6 +31,9 @@ bench: $(INSTALLED)
 
 bench-clipping: $(INSTALLED)
 	@$(BIN)/python -m simulations.benchmarks clipping noise accounting
+
+bench-rounds: $(INSTALLED)
+	@$(BIN)/python -m simulations.benchmarks rounds
 
 protos: $(INSTALLED)
 	@$(BIN)/python -m grpc_tools.protoc -I. --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \

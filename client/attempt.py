@@ -109,25 +109,14 @@ class Attempt:
             return self._shared
         self._require_cohort(cohort)
         secrets = self._living()
-        indices = [self._index(keys.site) for keys in cohort.keys]
-        least = self._plan.min_sites
+        names = [keys.site for keys in cohort.keys]
+        indices, least = [self._index(name) for name in names], self._plan.min_sites
         seeds, keys = (
-            dict(zip((k.site for k in cohort.keys), split(secret, least, indices), strict=True))
+            dict(zip(names, split(secret, least, indices), strict=True))
             for secret in (secrets.seed, secrets.mask.private_bytes_raw())
         )
         boxes = [
-            Shares(
-                sender=self._site,
-                recipient=other.site,
-                sealed=sealed(
-                    seeds[other.site] + keys[other.site],
-                    secrets.cipher,
-                    other.cipher_key,
-                    cohort,
-                    self._site,
-                    other.site,
-                ),
-            )
+            self._sealed(seeds[other.site] + keys[other.site], other, secrets)
             for other in cohort.keys
             if other.site != self._site
         ]
@@ -254,6 +243,10 @@ class Attempt:
                 )
             signers.add(confirmed.site)
         self._require_enough(len(signers), "sites signed")
+
+    def _sealed(self, plain: bytes, other: Keys, secrets: Secrets) -> Shares:
+        box = sealed(plain, secrets.cipher, other.cipher_key, self.asked, self._site, other.site)
+        return Shares(sender=self._site, recipient=other.site, sealed=box)
 
     def _open(self, box: Shares, sender: Keys, secrets: Secrets) -> Dealt:
         plain = opened(box.sealed, secrets.cipher, sender.cipher_key, self.asked, box.sender, self._site)

@@ -67,6 +67,8 @@ class RunTable(_Table):
     sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
     steps_per_round: int = Field(default=1, ge=1, le=1000)
     loss_curve: bool = False
+    compression: Literal["none", "bf16", "top_k"] = "none"
+    keep: float | None = Field(default=None, gt=0, le=1)
     deadline: float = Field(default=600.0, ge=10, le=_MOST_DEADLINE)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
@@ -79,6 +81,10 @@ class RunTable(_Table):
             raise ValueError('run.rank is of train = "lora": leave it out, or set run.train')
         if self.steps_per_round > 1 and self.trust != "local":
             raise ValueError('run.steps_per_round above 1 needs trust = "local": set it to 1')
+        if self.compression != "none" and self.trust != "local":
+            raise ValueError('run.compression needs trust = "local": masked words do not compress')
+        if (self.compression == "top_k") != (self.keep is not None):
+            raise ValueError('run.keep is the share that compression = "top_k" sends: give both')
         return self
 
 

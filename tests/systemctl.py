@@ -27,10 +27,10 @@ def unit(name: str) -> configparser.SectionProxy:
 
 def command(service: configparser.SectionProxy) -> list[str]:
     kept = [f"+{word.removeprefix('CAP_').lower()}" for word in service["CapabilityBoundingSet"].split()]
-    run = ["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set={','.join(['-all', *kept])}"]
+    run = ["prlimit", f"--core={service['LimitCORE']}", f"--nofile={service['LimitNOFILE']}"]
+    run += ["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set={','.join(['-all', *kept])}"]
     if "User" in service:
         run += ["--reuid", service["User"], "--regid", service["Group"], "--init-groups"]
-    run += ["prlimit", f"--core={service['LimitCORE']}", f"--nofile={service['LimitNOFILE']}"]
     run += ["env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", *service["Environment"].split()]
     return [*run, "OMP_NUM_THREADS=1", *shlex.split(service["ExecStart"])]
 

@@ -1,4 +1,4 @@
-"""Three sites and a server on this machine, over TLS, by their operators' commands: real processes, real crashes."""
+"""Three sites and a server on this machine, over TLS, by their operators' commands, and a crash."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_three_sites_train_under_secure_aggregation_and_survive_a_killed_gate(ra
 
 @pytest.mark.timeout(600)
 def test_no_ledger_is_below_the_truth_after_a_crash(ran: Federation) -> None:
-    """Every round that the model learned from is charged at every site, and no site beyond its reservation."""
+    """Every round that the model learned from is charged at every site, none beyond the reservation."""
     plan, done = Checkpoint.load(ran.folder_of_run).plan, ran.rounds_done()
     for name in ran.sites:
         with Ledger.read(ran.folder / name / "ledger.sqlite") as ledger:

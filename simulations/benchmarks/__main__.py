@@ -23,6 +23,7 @@ from simulations.benchmarks import (
     people,
     pretraining,
     quality,
+    rounds,
     sampling,
     secagg,
     text,
@@ -37,9 +38,10 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "sampling": sampling.table,
     "secagg": secagg.table,
     "pretraining": pretraining.table,
+    "rounds": rounds.table,
 }
 _OF_MOTION: dict[str, Callable[[Path | None], Table]] = {"codecs": codecs.table, "quality": quality.table}
-_LONG = ("pretraining", "quality")
+_LONG = ("pretraining", "quality", "rounds")
 """Only by name."""
 
 

@@ -30,7 +30,7 @@ people = 8
 motions = 1
 [federation]
 folder = "federation"
-"""
+{root}"""
 _SERVER = """name = "coordinator"
 address = "127.0.0.1:{counted}"
 [front]
@@ -104,7 +104,8 @@ def _join(server: Path, folder: Path, known: str) -> Path:
     """The file of a new site in `folder`, which the server has accepted and which knows the server."""
     site, request, welcome = folder / "site.toml", folder / "request", folder / "welcome"
     folder.mkdir()
-    site.write_text(_SITE.format(name=folder.name))
+    root = "allow_root = true\n" if os.geteuid() == 0 else ""
+    site.write_text(_SITE.format(name=folder.name, root=root))
     command("ledger", "init", site)
     command("keys", "init", site)
     command("join", "request", site, "--out", request)

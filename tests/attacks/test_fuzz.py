@@ -1,7 +1,7 @@
 """T12: every kind of message, broken in every way, at the site's door and at the server's decoders.
 
 Half of them are sealed again by the true key, so that what is behind the seal is tried too. Nothing raises
-but a Refusal, nothing is charged or accepted that was not before, and memory stays below twice the limit.
+but a Refusal, and nothing is charged, accepted or believed that was not before.
 """
 
 from __future__ import annotations
@@ -10,25 +10,21 @@ import logging
 import random
 import subprocess
 import sys
-import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, RecordDict
-from google.protobuf.message import Message
+from flwr.app import RecordDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common import parcel
 from common.errors import Refusal, RefusalCode
-from common.method import PublicState
 from common.parcel import decode_hello, kind_of, require_form
 from common.seal import COORDINATOR, Seal, seal, unseal
 from common.secagg import messages
@@ -215,13 +211,13 @@ def reasked(talk: Conversation) -> dict[str, Seal]:
     return found
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(draw=st.randoms(use_true_random=False))
 def broken_at_the_door(talk: Conversation, draw: random.Random) -> None:
     try_door(talk, draw, Counter())
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(draw=st.randoms(use_true_random=False))
 def broken_at_the_server(
     talk: Conversation, read: dict[str, Decoder], asked: dict[str, Seal], draw: random.Random
@@ -237,62 +233,9 @@ def test_broken_messages_are_refused_and_break_nothing(tmp_path: Path) -> None:
         assert talk.kept() == kept
 
 
-def test_a_thousand_seeded_breaks_are_refused_and_break_nothing(tmp_path: Path) -> None:
-    check_door(tmp_path / "door", 500)
-    check_server(tmp_path / "server", 1000)
-
-
-LIMIT: Final = 32 * 2**20
-
-
-def large(talk: Conversation) -> dict[str, RecordDict]:
-    """Questions as large as may be, and larger: states, headers and lists that are not the plan's."""
-    query, plan = talk.query, talk.asked["Plan"]
-    whole = PublicState(0, {"w": torch.zeros(LIMIT // 4 - 100)})
-    many = PublicState(0, {str(i): torch.zeros(LIMIT // 1100) for i in range(256)})
-    seen = gate_pb2.Query.FromString(parcel.body_of(talk.asked["Query"]))
-    seen.seen.extend([gate_pb2.Seen()] * 600_000)
-    labels = gate_pb2.Plan.FromString(parcel.body_of(plan))
-    labels.labels.extend([""] * 600_000)
-    options = gate_pb2.Plan.FromString(parcel.body_of(plan))
-    options.options_json = "{" + ",".join(f'"{i}":[]' for i in range(50_000)) + "}"
-    shape = b"\x93NUMPY\x01\x00\xff\xff{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1," * 2**23
-    return {
-        "a state at the limit": encode_query(replace(query, state_digest=whole.digest()), whole),
-        "a state in many parts": encode_query(replace(query, state_digest=many.digest()), many),
-        "a state past the limit": encode_query(query, PublicState(0, {"w": torch.zeros(LIMIT // 4)})),
-        "a long transcript": with_body(talk.asked["Query"], seen),
-        "endless labels": with_body(plan, labels),
-        "endless options": with_body(plan, options),
-        "an endless shape": RecordDict(
-            {**talk.asked["Query"], "arrays": ArrayRecord({"w": parcel.as_array(shape)})}
-        ),
-    }
-
-
-def with_body(content: RecordDict, header: Message) -> RecordDict:
-    body = header.SerializeToString()
-    assert len(body) <= parcel.MAX_HEADER
-    return RecordDict({**content, "header": ConfigRecord({"kind": kind_of(content), "body": body})})
-
-
-def check_memory(folder: Path) -> None:
-    """What a message takes beside itself stays below twice the limit on its size."""
-    with conversation(folder) as talk, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parcel, "MAX_BYTES", LIMIT)
-        door = talk.federation.sites["north"].door
-        for name, content in large(talk).items():
-            question = resealed(content, talk.federation)
-            tracemalloc.start()
-            answer = door.answer(question)
-            _, peak = tracemalloc.get_traced_memory()
-            tracemalloc.stop()
-            assert kind_of(answer) == "Refused", name
-            assert peak < 2 * LIMIT, name
-
-
-def test_memory_stays_below_twice_the_limit(tmp_path: Path) -> None:
-    check_memory(tmp_path)
+def test_hundreds_of_seeded_breaks_are_refused_and_break_nothing(tmp_path: Path) -> None:
+    check_door(tmp_path / "door", 250)
+    check_server(tmp_path / "server", 500)
 
 
 @pytest.mark.attack

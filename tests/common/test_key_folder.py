@@ -262,34 +262,6 @@ def test_a_read_only_folder_is_one_line(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "neither a site's file"),
-        ("x = ", "is not valid TOML"),
-        (SITE.partition("[")[0], r"add a table \[federation\]"),
-        (SITE.replace("north", "coordinator"), "none of coordinator, revoked"),
-        (SITE.replace("north", "no/rth"), "name is no/rth"),
-        (SITE.replace("12", "0"), "declared_population is 0"),
-        (SITE.replace("12", "true"), "declared_population is True"),
-        (SERVER.replace(":9443", ""), "address is 127.0.0.1"),
-        (SERVER.replace('["hub.example.org"]', "3"), "front.names is 3"),
-        ("address = 3", "address is 3"),
-        ("front = 3\n" + SERVER.partition("[")[0], "front is 3"),
-    ],
-)
-def test_a_file_that_says_not_whose_keys_is_named(text: str, why: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=why) as error:
-        folder_of(tmp_path, text)
-    assert str(tmp_path / "file.toml") in str(error.value)
-
-
-def test_a_file_of_the_other_role_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file.toml").write_text(SITE)
-    with pytest.raises(InputError, match="this command takes the server's file"):
-        Holder.read(tmp_path / "file.toml", "coordinator")
-
-
 def test_a_damaged_card_is_made_anew_and_a_damaged_key_is_named(tmp_path: Path) -> None:
     folder: Any = folder_of(tmp_path, SITE)
     folder.complete()
