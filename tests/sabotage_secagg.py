@@ -27,15 +27,6 @@ def unsigned_lists(patch: Patch) -> None:
     patch.setattr(Attempt, "_require_signed", lambda *_: None)
 
 
-def any_model(patch: Patch) -> None:
-    """What is signed is the list alone, whatever model the site was shown."""
-    real, signs = Confirmed.signed_by, Confirmed.sign
-    patch.setattr(Confirmed, "signed_by", lambda self, public, asked, _: real(self, public, asked, ""))
-    patch.setattr(
-        Confirmed, "sign", staticmethod(lambda identity, site, asked, _: signs(identity, site, asked, ""))
-    )
-
-
 def lists_forgotten(patch: Patch) -> None:
     """A site that does not remember what it gave: another list, other shares."""
     real = Attempt.unmask
@@ -127,7 +118,6 @@ def wider(real: Sum, given: dict[str, Any]) -> Tensor:
 
 SECAGG: Final[dict[str, Callable[[Patch], None]]] = {
     "unsigned_lists": unsigned_lists,
-    "any_model": any_model,
     "lists_forgotten": lists_forgotten,
     "unsigned_keys": unsigned_keys,
     "any_number": any_number,

@@ -65,11 +65,9 @@ def boxes(shared: Mapping[str, Shared], name: str) -> list[Shares]:
     return [box for answer in shared.values() for box in answer.shares if box.recipient == name]
 
 
-def masked(
-    site: Attempt, cohort: Cohort, shares: Sequence[Shares], vector: Tensor, state: str = STATE
-) -> Tensor:
+def masked(site: Attempt, cohort: Cohort, shares: Sequence[Shares], vector: Tensor) -> Tensor:
     """What the gate does with a site's masks."""
-    masks = site.masks(cohort.digest(), shares, state)
+    masks = site.masks(cohort.digest(), shares, STATE)
     site.use(masks)
     return masks.onto(vector)
 

@@ -46,7 +46,6 @@ from tests.attacks.test_public_assets import (
     check_padding,
 )
 from tests.attacks.test_secagg import (
-    check_one_model,
     check_one_share,
     check_own_mask,
     check_signed_keys,
@@ -54,8 +53,7 @@ from tests.attacks.test_secagg import (
     check_split_view,
 )
 from tests.attacks.test_secagg_gate import check_fresh, check_hidden, check_integer_sensitivity, check_noise
-from tests.attacks.test_split_view import check_masks, check_state_of_a_round
-from tests.attacks.test_split_view import check_one_model as check_one_model_shown
+from tests.attacks.test_split_view import check_masks, check_one_model, check_state_of_a_round
 from tests.attacks.test_strangers import (
     check_a_plan_fits_the_site,
     check_an_agreement_can_end,
@@ -140,8 +138,8 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "sends": (check_process_is_silent,),
     "writes_a_file": (check_process_is_silent,),
     "believes_the_unsealed": (site_replays,),
-    "sees_no_transcript": (check_one_model_shown, check_state_of_a_round),
-    "forgets_what_it_saw": (check_state_of_a_round, check_one_model_shown),
+    "sees_no_transcript": (check_one_model, check_state_of_a_round),
+    "forgets_what_it_saw": (check_state_of_a_round, check_one_model),
     "any_answer_will_do": (server_replays,),
     "any_key_will_do": (site_replays, server_replays),
     "agrees_to_anything": (check_near_plans,),
@@ -152,7 +150,6 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "few_are_enough": (check_too_few_make_no_round,),
     "state_not_compared": (check_a_release_of_another_state_is_refused,),
     "unsigned_lists": (check_split_view,),
-    "any_model": (check_one_model,),
     "lists_forgotten": (check_one_share,),
     "unsigned_keys": (check_signed_keys,),
     "any_number": (check_small_cohorts,),

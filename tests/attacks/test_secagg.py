@@ -244,27 +244,6 @@ def test_a_cohort_of_fewer_than_the_plan_needs_is_refused(tmp_path: Path) -> Non
     check_small_cohorts(tmp_path)
 
 
-def check_one_model(_: Path) -> None:
-    """Sites that answered different models in one attempt take no mask off: no sum of some of them opens."""
-    plan = bare_plan(5)
-    vectors = vectors_of(plan)
-    sites, cohort = begin(plan)
-    shared = {name: site.share(cohort) for name, site in sites.items()}
-    for name, site in sites.items():
-        state = "a5" * 32 if name == "site000" else STATE
-        masked(site, cohort, boxes(shared, name), vectors[name], state)
-    asked = listed(cohort, sites)
-    unmask = Unmask(**vars(asked), confirmed=tuple(site.confirm(asked) for site in sites.values()))
-    for name, site in sites.items():
-        with contextlib.suppress(Refusal):
-            site.unmask(unmask)
-            raise AssertionError(f"{name} gave its shares for vectors of two models")
-
-
-def test_vectors_of_different_models_are_never_unmasked(tmp_path: Path) -> None:
-    check_one_model(tmp_path)
-
-
 def test_the_server_cannot_serve_two_attempts_with_one_set_of_keys() -> None:
     """Keys, shares and masks of one attempt are of no use in another of the same round."""
     plan = bare_plan(5)
