@@ -34,6 +34,7 @@ _FLOWER: Final = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",  # a message waits for the next look: by default a second
 }
 _PASSED_ON: Final = ("LANG", "LC_ALL", "TZ", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 """Of its starter's environment the messenger gets these alone: it runs a stranger's code."""

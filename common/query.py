@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from common.compression import Packing
 from common.errors import InputError
 from common.event import Trust
 from common.signing import attest, attested
 from common.witness import Head, Witness, is_hex
 
 if TYPE_CHECKING:
+    from common.compression import Packing
     from common.vector import Vector
 
 NAME = "1 to 64 letters, digits, '.', '_' or '-'"

@@ -24,6 +24,7 @@ Answer = Callable[[], RecordDict]
 """Returns what a node said, or raises the Refusal that stands for it."""
 
 _IN_FLIGHT = 256
+_HELD = 8
 _POLL = 0.05
 _SHORTEST = 1.0
 
@@ -93,17 +94,23 @@ class Exchange:
                     yield node, _nothing
                 else:
                     waiting[pushed] = _Asked(node, nodes[node], mark)
-            replies = list(self.grid.pull_messages(set(waiting))) if waiting else []
-            for reply in replies:  # an error may come from the SuperLink: the message says whose it is
+            before = len(waiting)
+            for reply in self._replies(list(waiting)):
+                # An error may come from the SuperLink: the message says whose it is.
                 asked = waiting.pop(reply.metadata.reply_to_message_id, None)
                 if asked is not None:
                     yield asked.node, self._answer(reply, asked)
             if time.monotonic() > until:
                 break
-            if waiting and not replies:
+            if waiting and len(waiting) == before:
                 time.sleep(_POLL)
         for node in [*(asked.node for asked in waiting.values()), *left]:
             yield node, _nothing
+
+    def _replies(self, identifiers: Sequence[str]) -> Iterator[Message]:
+        """What is there, a few at a time: the rest waits in the SuperLink's database, not in our memory."""
+        for start in range(0, len(identifiers), _HELD):
+            yield from self.grid.pull_messages(set(identifiers[start : start + _HELD]))
 
     def _sealed(self, content: RecordDict, site: str) -> tuple[RecordDict, Seal | None]:
         if self.key is None or site not in self._members:

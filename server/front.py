@@ -15,6 +15,7 @@ import asyncio
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any, Final
 
 import h11
@@ -32,6 +33,7 @@ from server.fleet import (
     MOST_SECONDS,
     PATHS,
 )
+from server.front_count import FrontCount
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -51,18 +53,26 @@ class _GoneError(Exception):
 class Front:
     """An ASGI application that forwards the fleet's calls to `upstream`."""
 
-    def __init__(self, upstream: httpx.AsyncClient, most_body: int = MOST_BODY) -> None:
+    def __init__(
+        self,
+        upstream: httpx.AsyncClient,
+        most_body: int = MOST_BODY,
+        note: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._upstream = upstream
+        self._note = note
         self._most_body = most_body
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "lifespan":
+            return await self._live(receive, send)
         started = False
 
         async def tell(event: Event) -> None:
             nonlocal started
             started = True
+            if event["type"] == "http.response.start":
+                self._note(event["status"])
             async with asyncio.timeout(BODY_SECONDS):
                 await send(event)
 
@@ -78,7 +88,17 @@ class Front:
         except (httpx.HTTPError, ssl.SSLError):
             status = _STATUS_GONE
         if status is not None and not started:
+            self._note(status)
             await _refuse(status, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """From the server's start to its end: then the connections to the SuperLink are closed."""
+        while True:
+            event = await receive()
+            if event["type"] == "lifespan.shutdown":
+                await self._upstream.aclose()
+                return await send({"type": "lifespan.shutdown.complete"})
+            await send({"type": "lifespan.startup.complete"})
 
     def _verdict(self, scope: Event) -> int | None:
         """The status that refuses a request by its head, or None."""
@@ -191,7 +211,7 @@ def configuration(application: Front, host: str, port: int, certificate: str, ke
         port=port,
         http=Guarded,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         loop="asyncio",
         interface="asgi3",
         ssl_certfile=certificate,
@@ -207,9 +227,9 @@ def configuration(application: Front, host: str, port: int, certificate: str, ke
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until stopped: HOST PORT CERTIFICATE KEY SUPERLINK_PORT AUTHORITY."""
-    host, port, certificate, key, behind, authority = arguments
-    application = Front(upstream(int(behind), authority))
+    """Serve until stopped: HOST PORT CERTIFICATE KEY SUPERLINK_PORT AUTHORITY COUNTS."""
+    host, port, certificate, key, behind, authority, counts = arguments
+    application = Front(upstream(int(behind), authority), note=FrontCount(Path(counts)).add)
     uvicorn.Server(configuration(application, host, int(port), certificate, key)).run()
 
 

@@ -104,12 +104,13 @@ def _sites(config: ServerFile, plan: Plan, told: Mapping[str, Any], running: boo
             online = flower.nodes()
         except FlowerError:
             online = None
+    numbers = {site: node for site, (_, node) in nodes.items()}
     return [
         {
             "name": member.site,
-            "connected": None
-            if online is None
-            else online.get(nodes.get(member.site, ["", ""])[1]) == "online",
+            "connected": None if online is None else online.get(numbers.get(member.site, "")) == "online",
+            "enrolled": member.site in told.get("enrolled", ()),
+            "answered": member.site in told.get("answered", ()),
         }
         for member in plan.roster
     ]
@@ -127,7 +128,8 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     for child in told["processes"]:
         number = f" (process {child['pid']})" if child["pid"] else ""
         again = f", restarted {child['restarts']} times" if child["restarts"] else ""
-        yield f"  {child['name']}: {child['state']}{number}{again}"
+        ended = child["state"] == "failed" and child["exit"] == 0
+        yield f"  {child['name']}: {'finished' if ended else child['state']}{number}{again}"
     words = f": {run['words']}" if run["words"] else ""
     yield f"run {run['id']}: {run['state']}{words}, round {run['round']} of {run['rounds']}{_left(run)}"
     for site in told["sites"]:

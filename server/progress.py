@@ -107,7 +107,14 @@ def shown(console: Console, folder: Path, plan: Plan) -> Iterator[None]:
             live.update(progress.table(), refresh=True)
         return
     console.print(progress.terms(), soft_wrap=True)
-    with _repeating(lambda: console.print(progress.line(), soft_wrap=True), _LINE_SECONDS):
+    told = [""]
+
+    def news() -> None:
+        if (line := progress.line()) != told[0]:
+            told[0] = line
+            console.print(line, soft_wrap=True)
+
+    with _repeating(news, _LINE_SECONDS):
         yield
     console.print(progress.line(), soft_wrap=True)
 

@@ -35,7 +35,11 @@ from common.noise import Source
 from common.process import OsUser
 from common.query import Query, Release
 from tests.clipping import rows_of
+from tests.forgeries import FORGERIES
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
+from tests.sabotage_rounds import ROUNDS
+from tests.sabotage_secagg import SECAGG
+from tests.strangers import STRANGERS
 
 
 def no_clip(patch: Patch) -> None:
@@ -290,6 +294,10 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "no_drop": no_drop,
     "rights_not_asked": rights_not_asked,
     **LEAKS,
+    **ROUNDS,
+    **FORGERIES,
+    **SECAGG,
+    **STRANGERS,
 }
 
 

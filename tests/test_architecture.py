@@ -23,8 +23,10 @@ CODE_LOADERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal",
 PROCESS_STARTERS = {
     "common/supervision.py",
     "server/superlink.py",
-    "simulations/engine.py",
+    "simulations/benchmarks/bare.py",
     "simulations/benchmarks/clipping.py",
+    "simulations/benchmarks/real_sites.py",
+    "simulations/engine.py",
 }
 
 

@@ -24,6 +24,7 @@ from simulations.benchmarks import (
     pretraining,
     quality,
     sampling,
+    secagg,
     text,
 )
 
@@ -34,6 +35,7 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "people": people.table,
     "text": text.table,
     "sampling": sampling.table,
+    "secagg": secagg.table,
     "pretraining": pretraining.table,
 }
 _OF_MOTION: dict[str, Callable[[Path | None], Table]] = {"codecs": codecs.table, "quality": quality.table}

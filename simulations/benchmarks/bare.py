@@ -61,7 +61,7 @@ Exchange = tuple[tuple[int, Sequence[int]], tuple[int, Sequence[int]]]
 @contextmanager
 def deployed(folder: Path) -> Iterator[tuple[Counter, Mapping[str, str]]]:
     """A SuperLink with SITES SuperNodes, reached through a counter; the environment for `flwr`."""
-    environment = _environment(folder)
+    variables = environment(folder)
     port = free_port()
     _certificates(folder)
     (folder / "superexec.secret").write_bytes(os.urandom(32))
@@ -74,28 +74,29 @@ def deployed(folder: Path) -> Iterator[tuple[Counter, Mapping[str, str]]]:
             "--database", "superlink.db", "--disable-runtime-dependency-installation",
             "--isolation", "process", *secret,
         ]  # fmt: skip
-        stack.enter_context(running("superlink", superlink, folder, environment))
+        stack.enter_context(running("superlink", superlink, folder, variables))
         await_port(port)
         reach = ["--runtime-api-address", f"127.0.0.1:{port}", "--root-certificates", "ca.crt"]
-        stack.enter_context(running("superexec", ["flower-superexec", *reach, *secret], folder, environment))
+        stack.enter_context(running("superexec", ["flower-superexec", *reach, *secret], folder, variables))
         (folder / "config.toml").write_text(
             f'[superlink]\ndefault = "bench"\n[superlink.bench]\naddress = "127.0.0.1:{port}"\n'
             f"root-certificates = {json.dumps(str(folder / 'ca.crt'))}\n"
         )
         for site in range(SITES):
-            flwr(["supernode", "register", _node_key(folder, site), "bench"], folder, environment)
+            flwr(["supernode", "register", _node_key(folder, site), "bench"], folder, variables)
             node = [
-                "flower-supernode", "--root-certificates", "ca.crt", "--superlink", f"127.0.0.1:{counter.port}",
+                "flower-supernode", "--root-certificates", "ca.crt",
+                "--superlink", f"127.0.0.1:{counter.port}",
                 "--auth-supernode-private-key", f"node{site}", "--port", str(free_port()),
             ]  # fmt: skip
-            stack.enter_context(running(f"node{site}", node, folder, environment))
-        yield counter, environment
+            stack.enter_context(running(f"node{site}", node, folder, variables))
+        yield counter, variables
 
 
-def run_bare(
+def start(
     folder: Path, environment: Mapping[str, str], name: str, exchanges: Sequence[Exchange], rounds: int
-) -> list[float]:
-    """Start a run of `rounds` rounds and wait for it; the times at which they ended."""
+) -> Path:
+    """Start a run of `rounds` rounds; the file that gets a line at the end of each."""
     bundle = folder / f"app-{name}"
     bundle.mkdir()
     shutil.copy(Path(__file__).with_name("bare_app.py"), bundle)
@@ -105,12 +106,7 @@ def run_bare(
     (folder / f"{name}.json").write_text(json.dumps(settings))
     config = f"settings={json.dumps(str(folder / f'{name}.json'))}"
     flwr(["run", str(bundle), "bench", "--run-config", config], folder, environment)
-    deadline = time.monotonic() + _PATIENCE * (1 + rounds)
-    while not times.exists() or len(times.read_text().split()) < rounds:
-        if time.monotonic() > deadline:
-            raise FedmotionError(f"the run {name} did not end: see {folder}")
-        time.sleep(0.2)
-    return [float(line) for line in times.read_text().split()]
+    return times
 
 
 @contextmanager
@@ -158,11 +154,12 @@ def await_port(port: int) -> None:
     raise FedmotionError(f"nothing listens on port {port}")
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "FLWR_HOME": str(folder),
+        "FEDMOTION_ROUNDS": str(folder),  # to know its processes by, wherever they move
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",

@@ -1,4 +1,4 @@
-"""A noised vector in fewer bytes: of a fixed length, the same for the same vector, and nothing else decodes."""
+"""A noised vector in fewer bytes: of a fixed length, the same for the same vector; nothing else decodes."""
 
 from __future__ import annotations
 
