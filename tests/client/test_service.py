@@ -146,7 +146,8 @@ def test_what_the_gate_tells_its_operator_holds_public_facts_alone(site: Started
     assert told is not None
     assert set(told) == {
         "version", "pid", "since", "site", "key", "coordinator", "trust", "unit", "neighbouring",
-        "answered", "refused", "last_answer", "accountant", "across_runs", "budget", "reserved", "left", "plans", "agreed", "warning",
+        "answered", "refused", "last_answer", "accountant", "across_runs", "budget", "reserved", "left",
+        "plans", "agreed", "warning",
     }  # fmt: skip
     assert all(set(plan) == {
         "run_id", "plan", "accepted", "method", "trust", "rounds_planned", "rounds_charged", "reserved",
