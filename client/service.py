@@ -140,7 +140,7 @@ def main(arguments: list[str]) -> int:
             raise InputError("usage: python -m client.service SITE.toml")
         serve(Path(arguments[0]))
     except FedmotionError as error:
-        print(f"fedmotion: {' '.join(str(error).split())}", file=outside)
+        outside.write(f"fedmotion: {' '.join(str(error).split())}\n")
         return error.exit_code if error.exit_code in FINAL else max(FINAL)
     return 0
 
