@@ -138,7 +138,7 @@ class Outline(BaseModel):
         data = [self.file.parent / path for path in told if isinstance(path, str | Path)]
         layouts = [path.parent for path in data if path.suffix == ".toml"]  # recordings lie beside them
         ledger_key = self.ledger.with_name(f"{self.ledger.name}.key")
-        return (*data, *layouts, self.ledger, ledger_key, self.places.identity)
+        return (*data, *layouts, self.ledger, ledger_key, self.places.identity, self.places.words)
 
     def guarded(self) -> tuple[Path, ...]:
         """What the messenger must not be able to change: what says whom the gate answers, and its state."""

@@ -78,19 +78,22 @@ class GateService(gate_pb2_grpc.GateServicer):
         return gate_pb2.StatusReply(json=json.dumps(told, allow_nan=False))
 
 
-def open_site(path: Path) -> tuple[SiteFile, Membership, Door, Tally]:
-    """The site with its people read and its ledger held; FedmotionError naming what is amiss."""
+def locate(path: Path) -> tuple[SiteFile, Places]:
+    """What the site's file says, and where the site's folders are; InputError naming what is amiss."""
     site = SiteFile.read(path)
     if site.federation is None:
         raise InputError(f"{path} has no [federation]: a site that is started says where its keys are")
-    places = Places(folder=site.federation.folder)
+    return site, Places(folder=site.federation.folder)
+
+
+def open_site(site: SiteFile, places: Places) -> tuple[Membership, Door]:
+    """The site with its people read and its ledger held; FedmotionError naming what is amiss."""
     require_short(places.socket)
     for folder in {places.gate, site.ledger.parent}:
         _require_space(folder)
     membership = Membership.open(site.name, places.folder)
     membership.require_valid()
-    tally = separate(places.words)
-    return site, membership, site.open_resident(), tally
+    return membership, site.open_resident()
 
 
 def serve(path: Path) -> None:
@@ -98,8 +101,9 @@ def serve(path: Path) -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    site, membership, door, tally = open_site(path)
-    places = Places(folder=membership.folder)
+    site, places = locate(path)
+    tally = separate(places.words)
+    membership, door = open_site(site, places)
     server = grpc.server(
         ThreadPoolExecutor(_AT_ONCE), options=CHANNEL, maximum_concurrent_rpcs=_AT_ONCE, compression=None
     )
@@ -136,7 +140,7 @@ def main(arguments: list[str]) -> int:
             raise InputError("usage: python -m client.service SITE.toml")
         serve(Path(arguments[0]))
     except FedmotionError as error:
-        print(f"fedmotion: {' '.join(str(error).split())}", file=outside)
+        outside.write(f"fedmotion: {' '.join(str(error).split())}\n")
         return error.exit_code if error.exit_code in FINAL else max(FINAL)
     return 0
 

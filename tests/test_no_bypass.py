@@ -28,18 +28,11 @@ from tests.test_method_laws import law_plan
 Rule = Callable[[str, ast.AST], Iterator[ast.AST]]
 SITE = ("client/", "common/", "protos/")
 
-SPEAKERS = {
-    "client/cli.py",
-    "client/operation.py",
-    "client/data.py",
-    "client/conversion.py",
-    "client/synthesise.py",
-}
+SPEAKERS = {"client/cli.py", "client/operation.py", "client/data.py", "client/conversion.py",
+            "client/synthesise.py"}  # fmt: skip
 """Commands that talk to the person at the site and write what that person asks for."""
 DOORS = {"client/service.py", "client/remote.py"}
 """The two ends of the gate's socket."""
-LOGGED = "client/service.py"
-"""Its standard error is the site's log: it is started by the supervisor alone."""
 NETWORK = {"socket", "ssl", "http", "urllib", "requests", "httpx", "aiohttp", "ftplib", "smtplib",
            "xmlrpc", "socketserver", "asyncio", "grpc", "syslog"}  # fmt: skip
 RECORDS = {"RecordDict", "ArrayRecord", "ConfigRecord", "MetricRecord", "Array"}
@@ -115,8 +108,7 @@ def logs_stay_in_the_sites_file(path: str, tree: ast.AST) -> Iterator[ast.AST]:
         for node, name in calls(tree):
             handler = name.split(".")[-1]
             to_file = ("FileHandler", "NullHandler", "addHandler")
-            own_log = path == LOGGED and handler == "StreamHandler" and not node.args and not node.keywords
-            if handler.endswith("Handler") and handler not in to_file and not own_log:
+            if handler.endswith("Handler") and handler not in to_file:
                 yield node
             if handler in ("basicConfig", "dictConfig", "fileConfig", "captureWarnings"):
                 yield node

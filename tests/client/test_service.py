@@ -18,7 +18,7 @@ import torch
 
 from client.ledger import Ledger
 from client.remote import RemoteSite, standing_of
-from client.service import open_site
+from client.service import locate, open_site
 from common import supervised
 from common.errors import FedmotionError, Refusal, RefusalCode
 from common.parcel import CHANNEL, from_parcel, raise_refused
@@ -146,7 +146,8 @@ def test_what_the_gate_tells_its_operator_holds_public_facts_alone(site: Started
     assert told is not None
     assert set(told) == {
         "version", "pid", "since", "site", "key", "coordinator", "trust", "unit", "neighbouring",
-        "accountant", "across_runs", "budget", "reserved", "left", "plans", "agreed", "warning",
+        "answered", "refused", "last_answer", "accountant", "across_runs", "budget", "reserved", "left",
+        "plans", "agreed", "warning",
     }  # fmt: skip
     assert all(set(plan) == {
         "run_id", "plan", "accepted", "method", "trust", "rounds_planned", "rounds_charged", "reserved",
@@ -227,10 +228,10 @@ def long_path(site: StartedSite) -> None:
         (lose_key, "site.pem is missing"),
         (damage_card, "is no identity card"),
         (damage_ledger, "ledger"),
-        (empty_data, "hold nobody"),
+        (empty_data, "recordings do not read"),
         (no_data, "recordings"),
         (raise_budget, "a ledger keeps its budget"),
-        (expire_card, "card has expired"),
+        (expire_card, "card was valid until"),
         (long_path, "socket's path at most"),
     ],
 )
@@ -241,7 +242,7 @@ def test_what_can_be_wrong_is_found_before_the_first_message(
     stopped.places.gate.mkdir(parents=True)
     spoil(stopped)
     with pytest.raises(FedmotionError, match=said):
-        open_site(stopped.file)
+        open_site(*locate(stopped.file))
 
 
 def test_a_full_disk_is_found_before_the_first_message(
@@ -250,7 +251,7 @@ def test_a_full_disk_is_found_before_the_first_message(
     stopped.places.gate.mkdir(parents=True)
     monkeypatch.setattr("client.service.LEAST_FREE", 2**62)
     with pytest.raises(FedmotionError, match="free space"):
-        open_site(stopped.file)
+        open_site(*locate(stopped.file))
 
 
 def test_motions_of_another_kind_are_refused_before_anything_is_reserved(
@@ -261,7 +262,7 @@ def test_motions_of_another_kind_are_refused_before_anything_is_reserved(
     plan = other.plan()
     os.chdir(other.folder)
     other.places.gate.mkdir(parents=True)
-    door = open_site(other.file)[2]
+    _, door = open_site(*locate(other.file))
     try:
         with pytest.raises(Refusal) as refused:
             raise_refused(other.exchange(door.answer, encode_plan(plan, {})))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -34,6 +35,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
     for name, item in model.model_fields.items():
         kind = item.annotation
+        if len(tables := [part for part in get_args(kind) if part is not type(None)]) == 1:
+            kind = tables[0] if item.default is None else kind
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found |= keys(kind, f"{prefix}{name}.")
         elif kind is DataOptions:
