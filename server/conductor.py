@@ -101,7 +101,10 @@ class Conductor:
             self._end(before.attempt)
 
     def _admit(self) -> None:
-        """Let in the SuperNodes of the plan's sites and nobody else's."""
+        """Let in the SuperNodes of the plan's sites and nobody else's.
+
+        A node that a crash kept from being written down is put out, and let in again under another number.
+        """
         path = self._flower.run / NODES
         known: dict[str, list[str]] = read_json(path)["nodes"] if path.exists() else {}
         there, wanted = self._flower.nodes(), node_keys(self._config, self._plan)
@@ -112,12 +115,13 @@ class Conductor:
         }
         for node in set(there) - {node for _, node in kept.values()}:
             self._flower.unregister(node)
+        write_json(path, {"nodes": kept})
         for site in sorted(set(wanted) - set(kept)):
             with tempfile.NamedTemporaryFile("w", suffix=".pub", dir=self._flower.run) as file:
                 file.write(wanted[site])
                 file.flush()
                 kept[site] = [wanted[site], self._flower.register(Path(file.name))]
-        write_json(path, {"nodes": kept})
+            write_json(path, {"nodes": kept})
 
     def _attempt(self) -> None:
         """Hand the ServerApp over, and return once it has ended, with an outcome or without."""
