@@ -132,7 +132,7 @@ class Conductor:
             return strangers.pop()
         raise InputError(
             f"Flower's database lets {site} in no longer: stop the server and move"
-            f" {self._flower.run / DATABASE} away; nothing of a run is lost, which goes on from its checkpoint"
+            f" {self._flower.run / DATABASE} away; no round of the run is lost by that"
         )
 
     def _attempt(self) -> None:
