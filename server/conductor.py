@@ -25,7 +25,7 @@ from server.progress import last_row
 from server.proposal import LEASH
 from server.rounds import LOCK, OUTCOME
 from server.server_file import ServerFile
-from server.superlink import Flower, FlowerError
+from server.superlink import DATABASE, Flower, FlowerError
 
 STATE: Final = "conductor.json"
 NODES: Final = "nodes.json"
@@ -101,23 +101,39 @@ class Conductor:
             self._end(before.attempt)
 
     def _admit(self) -> None:
-        """Let in the SuperNodes of the plan's sites and nobody else's."""
-        path = self._flower.run / NODES
+        """Let in the SuperNodes of the plan's sites, and put out those that are believed no longer.
+
+        Flower never lets a key in again that was put out. One node at most is let in and not written
+        down, where a crash came between: then it is the only one that nobody knows.
+        """
+        path, flower = self._flower.run / NODES, self._flower
         known: dict[str, list[str]] = read_json(path)["nodes"] if path.exists() else {}
-        there, wanted = self._flower.nodes(), node_keys(self._config, self._plan)
-        kept = {
-            site: [key, node]
-            for site, (key, node) in known.items()
-            if wanted.get(site) == key and node in there
-        }
-        for node in set(there) - {node for _, node in kept.values()}:
-            self._flower.unregister(node)
-        for site in sorted(set(wanted) - set(kept)):
-            with tempfile.NamedTemporaryFile("w", suffix=".pub", dir=self._flower.run) as file:
-                file.write(wanted[site])
-                file.flush()
-                kept[site] = [wanted[site], self._flower.register(Path(file.name))]
-        write_json(path, {"nodes": kept})
+        there, believed = flower.nodes(), set(node_keys(self._config).values())
+        for key, node in known.values():
+            if node in there and key not in believed:
+                flower.unregister(node)
+        kept = {site: pair for site, pair in known.items() if pair[1] in there and pair[0] in believed}
+        wanted = node_keys(self._config, self._plan)
+        for site in sorted(site for site in wanted if kept.get(site, [""])[0] != wanted[site]):
+            strangers = set(there) - {node for _, node in known.values()}
+            kept[site] = [wanted[site], self._let_in(site, wanted[site], strangers)]
+            write_json(path, {"nodes": kept})
+
+    def _let_in(self, site: str, key: str, strangers: set[str]) -> str:
+        with tempfile.NamedTemporaryFile("w", suffix=".pub", dir=self._flower.run) as file:
+            file.write(key)
+            file.flush()
+            try:
+                return self._flower.register(Path(file.name))
+            except FlowerError as error:
+                if "already in use" not in str(error):
+                    raise
+        if len(strangers) == 1:
+            return strangers.pop()
+        raise InputError(
+            f"Flower's database lets {site} in no longer: stop the server and move"
+            f" {self._flower.run / DATABASE} away; no round of the run is lost by that"
+        )
 
     def _attempt(self) -> None:
         """Hand the ServerApp over, and return once it has ended, with an outcome or without."""

@@ -73,15 +73,14 @@ def _sound_plan(config: ServerFile, folder: Path) -> Plan:
     return plan
 
 
-def node_keys(config: ServerFile, plan: Plan) -> dict[str, str]:
-    """Site -> its SuperNode's public key (OpenSSH), of the plan's sites that are believed still."""
+def node_keys(config: ServerFile, plan: Plan | None = None) -> dict[str, str]:
+    """Site -> its SuperNode's public key (OpenSSH), of all sites that are believed, or the plan's of them."""
     out = revoked(config.folder)
     cards = {card.name: card for card in Roster(config.folder).cards() if card.key not in out}
-    return {
-        member.site: cards[member.site].node_key
-        for member in plan.roster
-        if member.site in cards and cards[member.site].key == member.key
-    }
+    if plan is not None:
+        members = {member.site: member.key for member in plan.roster}
+        cards = {site: card for site, card in cards.items() if members.get(site) == card.key}
+    return {site: card.node_key for site, card in cards.items()}
 
 
 def require_certificate(config: ServerFile) -> None:

@@ -25,6 +25,7 @@ _CONNECTION: Final = "here"
 _PASSED: Final = ("HOME", "LANG", "LC_ALL", "OMP_NUM_THREADS", "TMPDIR", "TZ")
 _PATIENCE: Final = 120.0
 _ENDED: Final = "finished"
+_GONE: Final = "unregistered"  # Flower lists those that it no longer lets in, too
 
 
 class FlowerError(FedmotionError):
@@ -148,7 +149,8 @@ class Flower:
     def nodes(self) -> dict[str, str]:
         """Flower's numbers of the SuperNodes that are let in, and whether each is `online`."""
         listed = self.ask("supernode", "list", _CONNECTION)["nodes"]
-        return {str(node["node-id"]): str(node["status"]) for node in listed}
+        every = {str(node["node-id"]): str(node["status"]) for node in listed}
+        return {node: status for node, status in every.items() if status != _GONE}
 
     def ask(self, *arguments: str) -> dict[str, Any]:
         """What one of Flower's own commands answers; FlowerError with its words where it fails."""

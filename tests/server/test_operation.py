@@ -123,6 +123,17 @@ def test_a_serverapp_killed_is_handed_over_again(started: Started) -> None:
     await_true(lambda: started.holder() not in (0, app), PATIENCE)
 
 
+@pytest.mark.deployment
+def test_a_conductor_killed_before_it_wrote_a_node_down_finds_it_again(started: Started) -> None:
+    nodes = started.config.folder / "run" / "nodes.json"
+    before, app = json.loads(nodes.read_text()), started.holder()
+    nodes.write_text(json.dumps({"nodes": {s: pair for s, pair in before["nodes"].items() if s != "north"}}))
+    os.kill(started.pid("conductor"), signal.SIGKILL)
+    await_true(lambda: json.loads(nodes.read_text()) == before, PATIENCE)
+    await_true(lambda: started.holder() not in (0, app), PATIENCE)
+    started.wait(app="waiting for sites")
+
+
 def test_a_run_pauses_and_goes_on(started: Started, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(fedmotion.COMMANDS, ["server", "pause", str(started.file)]) == 0
     started.wait(app="paused")
