@@ -94,9 +94,8 @@ def test_no_message_passes_for_another() -> None:
         {"sender": "west"},
         {"recipient": "west"},
         {"signature": "0" * 128},
-        {"signature": ANSWERED.signature[:-2] + "00"},
+        {"signature": ANSWERED.signature[:-1] + f"{int(ANSWERED.signature[-1], 16) ^ 1:x}"},
     ],
-    ids=str,
 )
 def test_every_word_of_a_seal_is_signed(fields: dict[str, Any]) -> None:
     refused(answer, with_seal(ANSWER, **fields))
@@ -116,7 +115,6 @@ def test_kind_and_body_are_signed() -> None:
         {"signature": " " + SEAL.signature[1:]}, {"answers": "x"}, {"answers": "A" * 64}, {"sender": ""},
         {"sender": "a b"}, {"recipient": "../x"}, {"recipient": "n" * 65}, {"signature": "é" * 128},
     ],
-    ids=str,
 )  # fmt: skip
 def test_a_seal_has_one_form(fields: dict[str, Any]) -> None:
     refused(read_seal, with_seal(ASKED, **fields), code=RefusalCode.MALFORMED)
