@@ -1,13 +1,15 @@
 """As much of systemctl as the guides use: a unit's command with its user, capabilities, limits and mounts.
 
 Emulated are User, CapabilityBoundingSet, NoNewPrivileges, ProtectSystem=strict with ReadWritePaths,
-LimitNOFILE, LimitCORE, UMask, Environment and WorkingDirectory; not Restart, SystemCallFilter and Private*.
+LimitNOFILE (as far as this machine allows), LimitCORE, UMask, Environment and WorkingDirectory; not
+Restart, SystemCallFilter and Private*.
 """
 
 from __future__ import annotations
 
 import configparser
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -27,7 +29,8 @@ def unit(name: str) -> configparser.SectionProxy:
 
 def command(service: configparser.SectionProxy) -> list[str]:
     kept = [f"+{word.removeprefix('CAP_').lower()}" for word in service["CapabilityBoundingSet"].split()]
-    run = ["prlimit", f"--core={service['LimitCORE']}", f"--nofile={service['LimitNOFILE']}"]
+    files = min(int(service["LimitNOFILE"]), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    run = ["prlimit", f"--core={service['LimitCORE']}", f"--nofile={files}"]
     run += ["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set={','.join(['-all', *kept])}"]
     if "User" in service:
         run += ["--reuid", service["User"], "--regid", service["Group"], "--init-groups"]

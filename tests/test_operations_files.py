@@ -135,3 +135,21 @@ def test_links_lead_somewhere(page: str) -> None:
     path = OPERATIONS.parent / page
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.deployment
+@pytest.mark.timeout(600)
+def test_the_wheelhouse_holds_what_is_installed_without_an_index(tmp_path: Path) -> None:
+    """The guide's own commands for our wheel; its dependencies are resolved and not fetched."""
+    (tmp_path / "fedmotion").symlink_to(OPERATIONS.parents[1])
+    ours, torch, rest = blocks("site-guide.md")["wheelhouse"].splitlines()
+    assert "--no-deps torch==2.13.0" in torch and "-c fedmotion/constraints.txt" in rest
+    resolve = rest.replace("download --dest wheelhouse", "install --dry-run --quiet --ignore-installed")
+    for line in (
+        ours,
+        resolve,
+        "packing/bin/pip install --no-index --no-deps --find-links wheelhouse fedmotion",
+    ):
+        done = subprocess.run(["bash", "-ec", line], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "packing" / "bin" / "fedmotion").exists()
