@@ -90,9 +90,7 @@ def _contenders(folder: Path, size: Size, rounds: int) -> Iterator[tuple[str, Co
     with real_sites.joined(home, start) as federation:
         for trust in ("local", "secagg"):
             with federation.running(start, trust, rounds) as run:
-                seen = watch(
-                    run / "metrics.jsonl", rounds, "flwr-serverapp", home, lambda: True, _PATIENCE
-                )
+                seen = watch(run / "metrics.jsonl", rounds, "flwr-serverapp", home, lambda: True, _PATIENCE)
             yield f"fedmotion, {trust}", Cost.of(seen, federation.counter)
     for engine, process in (("inprocess", "simulate"), ("flower", "flwr-simulation")):
         yield f"simulation, {engine}", _simulated(folder, size, rounds, engine, process)
