@@ -14,10 +14,12 @@ from client.ledger import Budget, Ledger
 from client.membership import Membership
 from client.site import SiteFile
 from client.terms import facts, words
+from common.accounting import epsilon
 from common.card import date_of
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.plan import Plan
-from common.run_plan import cost, read_run_plan
+from common.run_plan import cost as cost_of
+from common.run_plan import read_run_plan
 from common.witness import is_hex
 
 PlanFile = Annotated[
@@ -37,7 +39,7 @@ def show(
     With SITE.toml also what the site's ledger has left before and after, and whether the site could agree.
     """
     found = read_run_plan(plan)
-    price = cost(found)
+    price = cost_of(found)
     file = None if site is None else SiteFile.read(site)
     membership = None if file is None else file.membership()
     refused = None if file is None or membership is None else _refused(file, membership, found)
@@ -109,7 +111,8 @@ def require_agreeable(file: SiteFile, membership: Membership, plan: Plan) -> Non
     membership.require_fit(plan)
     file.rules().admit(plan, file.declared_population)
     with Ledger.read(file.ledger) as ledger:
-        ledger.require_room(plan)
+        price = epsilon([plan.reserved()], plan.delta)
+        ledger.accounts.has_to_reserve(plan, plan.digest(), price)
 
 
 def _refused(file: SiteFile, membership: Membership, plan: Plan) -> str | None:
@@ -121,7 +124,7 @@ def _refused(file: SiteFile, membership: Membership, plan: Plan) -> str | None:
     return None
 
 
-def _left(file: SiteFile, plan: Plan, epsilon: float | None) -> dict[str, Any]:
+def _left(file: SiteFile, plan: Plan, cost: float | None) -> dict[str, Any]:
     """What the ledger has left for a person before and after `plan`; an infinite epsilon is None."""
     with Ledger.read(file.ledger) as ledger:
         budget, used = ledger.budget, ledger.accounts.reserved()
@@ -129,7 +132,7 @@ def _left(file: SiteFile, plan: Plan, epsilon: float | None) -> dict[str, Any]:
     before = Budget(epsilon=budget.epsilon - used.epsilon, delta=budget.delta - used.delta)
     after = before
     if not reserved:
-        price = float("inf") if epsilon is None else epsilon
+        price = float("inf") if cost is None else cost
         after = Budget(epsilon=before.epsilon - price, delta=before.delta - plan.delta)
     return {
         "budget": _finite(budget),
@@ -146,8 +149,8 @@ def _finite(budget: Budget) -> dict[str, float | None]:
 
 def _ledger_words(left: dict[str, Any]) -> Iterator[str]:
     def said(part: str) -> str:
-        epsilon, delta = left[part]["epsilon"], left[part]["delta"]
-        return f"epsilon {'without bound' if epsilon is None else f'{epsilon:.4g}'} at delta {delta:.3g}"
+        value, delta = left[part]["epsilon"], left[part]["delta"]
+        return f"epsilon {'without bound' if value is None else f'{value:.4g}'} at delta {delta:.3g}"
 
     yield f"this site's lifetime budget for every unit: {said('budget')}"
     if left["reserved_already"]:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from torch import Tensor
 
-from common.errors import InputError, Refusal, RefusalCode
+from common.errors import Refusal, RefusalCode
 from common.plan import Plan
 from common.roster import Member
 from common.secagg.agreement import commitment, opened, own_key, pair_key, public_half, sealed
@@ -60,12 +60,13 @@ class Dealt:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Masks:
-    """The masks of one attempt with the sites whose shares this one holds: for one vector."""
+    """The masks of one attempt with the sites whose shares this one holds: for one vector, of `state`."""
 
     own: bytes
     pairs: tuple[tuple[bytes, int], ...]
     bits: int
     dealt: Mapping[str, Dealt]
+    state: str
 
     def onto(self, total: Tensor) -> Tensor:
         """`total` `[dimension]` int64 under all masks modulo 2^bits: int32 or int64, uniform words."""
@@ -77,7 +78,7 @@ class Masks:
 
 
 class Attempt:
-    """`site`'s part in the attempt `asked` under `plan`, in the order share, masks, sent, confirm, unmask."""
+    """`site`'s part in the attempt `asked` under `plan`, in the order share, masks, use, confirm, unmask."""
 
     def __init__(self, plan: Plan, site: str, identity: Ed25519PrivateKey, asked: Advertise) -> None:
         self.asked = asked
@@ -108,25 +109,14 @@ class Attempt:
             return self._shared
         self._require_cohort(cohort)
         secrets = self._living()
-        indices = [self._index(keys.site) for keys in cohort.keys]
-        least = self._plan.min_sites
+        names = [keys.site for keys in cohort.keys]
+        indices, least = [self._index(name) for name in names], self._plan.min_sites
         seeds, keys = (
-            dict(zip((k.site for k in cohort.keys), split(secret, least, indices), strict=True))
+            dict(zip(names, split(secret, least, indices), strict=True))
             for secret in (secrets.seed, secrets.mask.private_bytes_raw())
         )
         boxes = [
-            Shares(
-                sender=self._site,
-                recipient=other.site,
-                sealed=sealed(
-                    seeds[other.site] + keys[other.site],
-                    secrets.cipher,
-                    other.cipher_key,
-                    cohort,
-                    self._site,
-                    other.site,
-                ),
-            )
+            self._sealed(seeds[other.site] + keys[other.site], other, secrets)
             for other in cohort.keys
             if other.site != self._site
         ]
@@ -140,7 +130,7 @@ class Attempt:
         )
         return self._shared
 
-    def masks(self, cohort_digest: str, shares: Sequence[Shares]) -> Masks:
+    def masks(self, cohort_digest: str, shares: Sequence[Shares], state_digest: str) -> Masks:
         """The masks for this attempt's one vector, between the senders of `shares` and this site.
 
         Refusal unless all shares open, and with this site's own are of m sites or more.
@@ -172,11 +162,14 @@ class Attempt:
             pairs=tuple(pairs),
             bits=self._plan.modulus_bits,
             dealt=dealt,
+            state=state_digest,
         )
 
-    def sent(self, masks: Masks, state_digest: str) -> None:
-        """The vector under `masks`, made of that state, is this attempt's: its final bytes are on disk."""
-        self._dealt, self._state = masks.dealt, state_digest
+    def use(self, masks: Masks) -> None:
+        """From here on `masks` are on this attempt's vector: no other is ever masked."""
+        if self._dealt is not None:
+            raise _stale("this attempt's masks are on a vector already")
+        self._dealt, self._state = masks.dealt, masks.state
 
     def confirm(self, asked: Confirm) -> Confirmed:
         """This site's signature of a list of survivors: of one list, with itself and m sites or more."""
@@ -251,11 +244,12 @@ class Attempt:
             signers.add(confirmed.site)
         self._require_enough(len(signers), "sites signed")
 
+    def _sealed(self, plain: bytes, other: Keys, secrets: Secrets) -> Shares:
+        box = sealed(plain, secrets.cipher, other.cipher_key, self.asked, self._site, other.site)
+        return Shares(sender=self._site, recipient=other.site, sealed=box)
+
     def _open(self, box: Shares, sender: Keys, secrets: Secrets) -> Dealt:
-        try:
-            plain = opened(box.sealed, secrets.cipher, sender.cipher_key, self.asked, box.sender, self._site)
-        except InputError as error:
-            raise Refusal(RefusalCode.MALFORMED, str(error)) from None
+        plain = opened(box.sealed, secrets.cipher, sender.cipher_key, self.asked, box.sender, self._site)
         dealt = Dealt(seed=plain[:SHARE], key=plain[SHARE:])
         if not (well_formed(dealt.seed) and well_formed(dealt.key)):
             raise Refusal(RefusalCode.MALFORMED, f"what {box.sender} sealed are no shares")

@@ -46,7 +46,7 @@ def show(ledger: LedgerFile, as_json: AsJson = False) -> None:
         tell(
             f"run {run['run_id']}: {run['rounds_charged']} of {run['rounds_planned']} rounds in"
             f" {run['charges']} charges; spent {_said(run['spent'])} of {_said(run['reserved'])} {terms},"
-            f" trust {run['trust']})"
+            f" trust {run['trust']}){_newest(run['latest'])}"
         )
     for each in found["withdrawals"]:
         tell(f"withdrawn {each['at']} (mark {each['mark'][:12]}): {_affected(each['affected'])}")
@@ -164,6 +164,13 @@ def _affected(runs: dict[str, int]) -> str:
         return "no run was charged before: no model can have learned from the person"
     named = ", ".join(f"{run} ({rounds} rounds)" for run, rounds in runs.items())
     return f"charged before, so their checkpoints may have learned from the person: {named}"
+
+
+def _newest(latest: dict[str, Any] | None) -> str:
+    """The model that was answered last, for sites to compare."""
+    if latest is None or latest["state"] is None:
+        return ""
+    return f"; the model of round {latest['round']} was {latest['state']}"
 
 
 def _said(cost: dict[str, float | None]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from client.federation import Outline, Places, require_short
-from client.privilege import Runners, require_flower
+from client.privilege import Runners
 from client.remote import free_port
 from common.card import Card
 from common.errors import InputError
@@ -40,8 +40,8 @@ _PASSED_ON: Final = ("LANG", "LC_ALL", "TZ", "HTTPS_PROXY", "https_proxy", "NO_P
 """Of its starter's environment the messenger gets these alone: it runs a stranger's code."""
 
 
-def crew(outline: Outline, users: Runners) -> tuple[Child, Child]:
-    """Gate and SuperNode; InputError where the site has no keys, or did not join."""
+def crew(outline: Outline, users: Runners, program: Path) -> tuple[Child, Child]:
+    """Gate and SuperNode, which is `program`; InputError where the site has no keys, or did not join."""
     places = outline.places
     require_short(places.socket)
     if not places.coordinator.is_file():
@@ -54,7 +54,7 @@ def crew(outline: Outline, users: Runners) -> tuple[Child, Child]:
     for key in (places.identity, places.node_key):
         if not key.is_file():
             raise InputError(f"{key} is missing: make the site's keys with fedmotion keys init")
-    return _gate(outline, users), _supernode(outline, users, coordinator)
+    return _gate(outline, users), _supernode(outline, users, coordinator, program)
 
 
 def _gate(outline: Outline, users: Runners) -> Child:
@@ -76,11 +76,11 @@ def _gate(outline: Outline, users: Runners) -> Child:
     )
 
 
-def _supernode(outline: Outline, users: Runners, coordinator: Card) -> Child:
+def _supernode(outline: Outline, users: Runners, coordinator: Card, program: Path) -> Child:
     places = outline.places
     node = {"site": outline.name, "socket": str(places.socket)}
     command = [
-        str(require_flower()),
+        str(program),
         "--superlink", coordinator.address,
         "--auth-supernode-private-key", str(places.node_key),
         "--node-config", " ".join(f"{key}={json.dumps(value)}" for key, value in node.items()),

@@ -146,8 +146,6 @@ class LocalGate:
             masks = self._masking.masks(opened.plan, query, shares)
         charge = self._ledger.charge(query, digest, mechanism.event())
         total = self._answer(charge, state, opened, mechanism, masks)
-        if masks is not None:
-            self._masking.sent(query, masks)
         return Release(
             site=self._ledger.site,
             run_id=query.run_id,
@@ -181,7 +179,7 @@ class LocalGate:
         if payload is None:
             total = self._noised_sum(charge.round, state, opened, mechanism)
             if opened.plan.trust == "secagg":
-                total = _masked(total, masks)
+                total = self._masking.masked(charge.plan, total, masks)
             payload = total.numpy().tobytes()
             self._ledger.store(charge, payload)
         return torch.from_numpy(np.frombuffer(payload, dtype=_sent_as(opened.plan)).copy())
@@ -275,13 +273,6 @@ class LocalGate:
         self._users.exclude(self._withdrawn)
         self._users.encode(opened.assets.codec, opened.plan.digest(), opened.assets.text)
         return self._users
-
-
-def _masked(total: Tensor, masks: Masks | None) -> Tensor:
-    """`total` under `masks`; Refusal(UNAVAILABLE) where there are none, so that nothing leaves without."""
-    if masks is None:
-        raise Refusal(RefusalCode.UNAVAILABLE, "the masks of this attempt are gone")
-    return masks.onto(total)
 
 
 def _require_modality(users: Users, opened: Opened) -> None:

@@ -182,10 +182,6 @@ class Ledger:
                 arrays=hashlib.sha256(arrays).hexdigest(),
             )
 
-    def require_room(self, plan: Plan) -> None:
-        """Raise what `reserve` would, and reserve nothing."""
-        self.accounts.has_to_reserve(plan, plan.digest(), epsilon([plan.reserved()], plan.delta))
-
     def plan(self, digest: str) -> tuple[Plan, bytes]:
         """An accepted plan and its arrays; raises Refusal(UNKNOWN_PLAN)."""
         with self._reading():

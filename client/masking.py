@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from torch import Tensor
 
 from client.attempt import Attempt, Masks, require_unexpired
 from common.errors import Refusal, RefusalCode
@@ -66,11 +67,14 @@ class Masking:
     def masks(self, plan: Plan, query: Query, shares: Sequence[Shares]) -> Masks:
         """See `Attempt.masks`."""
         held = self._held(plan, query.plan_digest, query.run_id, query.round)
-        return held.masks(query.cohort, shares)
+        return held.masks(query.cohort, shares, query.state_digest)
 
-    def sent(self, query: Query, masks: Masks) -> None:
-        """The answer to `query` is on disk: no other vector of its attempt will ever be."""
-        self._attempts[query.plan_digest].sent(masks, query.state_digest)
+    def masked(self, plan_digest: str, total: Tensor, masks: Masks | None) -> Tensor:
+        """`total` under `masks`, which are used up by it; Refusal(UNAVAILABLE) where there are none."""
+        if masks is None:
+            raise Refusal(RefusalCode.UNAVAILABLE, "the masks of this attempt are gone")
+        self._attempts[plan_digest].use(masks)
+        return masks.onto(total)
 
     def confirm(self, plan: Plan, asked: Confirm) -> Confirmed:
         """See `Attempt.confirm`."""

@@ -14,7 +14,7 @@ import typer
 
 from client import crew
 from client.federation import Outline
-from client.privilege import hand_over, prepare_folders, require_apart, users_of
+from client.privilege import hand_over, prepare_folders, require_apart, require_programs, users_of
 from client.remote import standing_of
 from client.vitals import MEASURES, vitals
 from common import supervised
@@ -60,7 +60,7 @@ def start(
     supervised.require_stopped(places.run)
     hand_over(outline, users)
     require_apart(outline, users)
-    children = crew.crew(outline, users)
+    children = crew.crew(outline, users, require_programs(users))
     if detach:
         again = [sys.executable, "-P", "-m", "fedmotion", "client", "start", str(outline.file)]
         found = supervised.detach(again, places.run, places.logs / "supervisor.log")

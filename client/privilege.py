@@ -92,9 +92,7 @@ def require_apart(outline: Outline, users: Runners) -> None:
     """InputError naming the first file that one of the two users reaches and should not, or does not."""
     if users.gate is None or users.messenger is None:
         return
-    places, program = outline.places, Path(sys.executable)
-    for user, name in ((users.gate, "the gate's user"), (users.messenger, "the messenger's user")):
-        _require(user, name, (program.parent, program), ENTER, lacks=True)
+    places = outline.places
     needs = (outline.file, places.identity, places.coordinator, outline.ledger)
     _require(users.gate, "the gate's user", needs, READ, lacks=True)
     _require(users.gate, "the gate's user", (outline.ledger, outline.ledger.parent), WRITE, lacks=True)
@@ -106,8 +104,12 @@ def require_apart(outline: Outline, users: Runners) -> None:
     _require(users.messenger, "the messenger's user", outline.guarded(), WRITE)
 
 
-def require_flower() -> Path:
-    """Where Flower's SuperNode is; InputError where it is not installed beside this program."""
+def require_programs(users: Runners) -> Path:
+    """Flower's SuperNode; InputError where it is not installed, or one of the users cannot run Python."""
+    program = Path(sys.executable)
+    for user, name in ((users.gate, "the gate's user"), (users.messenger, "the messenger's user")):
+        if user is not None:
+            _require(user, name, (program.parent, program), ENTER, lacks=True)
     found = shutil.which("flower-supernode", path=str(Path(sys.executable).parent))
     if found is None:
         raise InputError("flower-supernode is missing: install fedmotion with its dependencies")

@@ -60,7 +60,7 @@ class GateService(gate_pb2_grpc.GateServicer):
             question = from_parcel(request)
         except Refusal as refusal:
             told = event("refused", code=refusal.code)
-            _log.warning("refused: %s (%s)", refusal.code, refusal, extra=told)
+            _log.warning("refused before the door: %s", refusal.code, extra=told)
             return to_parcel(encode_refusal(refusal.code))
         with self._one_at_a_time:
             return to_parcel(self._door.answer(question))

@@ -118,7 +118,7 @@ def _cost(plan: Plan, cost: Mapping[str, Any]) -> str:
     """What a person is charged, with all that an epsilon is never said without."""
     epsilon = math.inf if cost["epsilon"] is None else cost["epsilon"]
     k = plan.sites_per_person
-    where = "at this site alone" if k == 1 else f"at all of up to {k} sites together"
+    where = "if at no other site, as the plan assumes" if k == 1 else f"at all of up to {k} sites together"
     return (
         f"every {plan.unit} is charged epsilon {epsilon:.4g} at delta {plan.delta:.3g} {where}"
         f" ({NEIGHBOURING}, {cost['accountant']}, trust {plan.trust}); reserved when the run begins, and"

@@ -16,7 +16,7 @@ from common.event import Trust
 from common.signing import attest, attested
 from common.witness import Head, Witness, is_hex
 
-if TYPE_CHECKING:  # who joins a federation need not wait for torch
+if TYPE_CHECKING:
     from common.compression import Packing
     from common.vector import Vector
 

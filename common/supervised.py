@@ -125,7 +125,7 @@ def detach(command: Sequence[str], folder: Path, log: Path, patience: float = 12
     while time.monotonic() < deadline:
         over, found = ended(pid), read_status(folder)
         ours = found if found is not None and found.process.pid == pid else None
-        if ours is not None and ours.state in ("running", "failed"):
+        if ours is not None and (ours.state == "running" or (over and ours.state == "failed")):
             return ours
         if over:
             words = "".join(last_lines(log)).removeprefix("fedmotion: ")

@@ -11,6 +11,7 @@ from common.storage import writing
 from common.supervision import Child
 from server.checkpoint import Checkpoint
 from server.conductor import FINAL
+from server.front_count import COUNTS
 from server.generate import RUN
 from server.loopback import prepare_loopback
 from server.preflight import require_ready
@@ -51,10 +52,11 @@ def crew(config: ServerFile, file: Path, folder: Path) -> tuple[Child, ...]:
 def _front(config: ServerFile, flower: Flower, port: int) -> Child:
     front = config.front
     arguments = (front.host, front.port, config.certificate, config.key, port, flower.authority)
+    counts = flower.run / COUNTS
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(front.host, front.host)
     return flower.child(
         "front",
-        (sys.executable, "-P", "-m", "server.front", *map(str, arguments)),
+        (sys.executable, "-P", "-m", "server.front", *map(str, arguments), str(counts)),
         ready=lambda: listens(here, front.port),
         after=("superlink",),
         patience=10.0,

@@ -67,6 +67,14 @@ def describe(
     }
 
 
+def _shares(plan: Plan) -> dict[str, Any]:
+    """What else a claim under `secagg` stands on."""
+    if plan.trust != "secagg":
+        return {}
+    names = ("noise_multiplier", "min_sites", "colluders", "scale", "modulus_bits")
+    return {name: getattr(plan, name) for name in names}
+
+
 def site_row(name: str, population: int, events: Sequence[PrivacyEvent], delta: float) -> dict[str, Any]:
     """One site's entry, with what it has charged each of its people."""
     spent = _finite(epsilon(list(events), delta))
@@ -80,11 +88,3 @@ def _versions() -> dict[str, str]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _shares(plan: Plan) -> dict[str, Any]:
-    """What else a claim under `secagg` stands on."""
-    if plan.trust != "secagg":
-        return {}
-    names = ("noise_multiplier", "min_sites", "colluders", "scale", "modulus_bits")
-    return {name: getattr(plan, name) for name in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -59,11 +59,17 @@ class Enrolment:
 
     Under a roster a node is asked for its site's name, and put to the plan under the seal for that
     site: what it answers is the site's word or nothing. A node that did not accept is asked again
-    after a while; one that comes late, or comes back under another number, at the next round.
+    after a while; one that comes late, or comes back under another number, at the next round. Sites
+    whose keys are `revoked` are let go.
     """
 
     def __init__(
-        self, exchange: Exchange, checkpoint: Checkpoint, witnesses: Witnesses, patience: Patience
+        self,
+        exchange: Exchange,
+        checkpoint: Checkpoint,
+        witnesses: Witnesses,
+        patience: Patience,
+        revoked: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._exchange = exchange
         self._plan = checkpoint.plan
@@ -71,8 +77,9 @@ class Enrolment:
         self._content = encode_plan(checkpoint.plan, checkpoint.assets)
         self._witnesses = witnesses
         self._patience = patience
+        self._revoked = revoked
         self._enrolled: dict[str, _Enrolled] = {}
-        self._declined: dict[str, RefusalCode] = {}
+        self._declined: dict[str, str] = {}
         self._tried: dict[int, _Tried] = {}
         self.refusals: Counter[RefusalCode] = Counter()
 
@@ -91,15 +98,23 @@ class Enrolment:
         while True:
             if (why := status.stopped()) is not None:
                 return why
-            self._refresh()
+            self._forget_revoked()
+            self.refresh()
             if len(self.present()) >= self._plan.min_sites:
                 return None
-            if (why := self._hopeless()) is not None:
+            if (why := self.hopeless()) is not None:
                 return why
             if time.monotonic() > until:
                 return self._too_few(f" after {self._patience.gather:g} s")
             status.say("waiting for sites", enrolled=self.accepted)
             time.sleep(_POLL)
+
+    def _forget_revoked(self) -> None:
+        keys = set(self._revoked())
+        for member in self._plan.roster:
+            if member.key in keys:
+                self._enrolled.pop(member.site, None)
+                self._declined[member.site] = "had its key revoked"
 
     def present(self) -> list[str]:
         """The accepted sites whose nodes are connected, in the order of names."""
@@ -138,11 +153,11 @@ class Enrolment:
         self.refusals[refusal.code] += 1
         if refusal.code is RefusalCode.BUDGET_EXHAUSTED:
             self._enrolled.pop(site, None)
-            self._declined[site] = refusal.code
+            self._declined[site] = f"declined with {refusal.code}"
         elif refusal.code is RefusalCode.UNKNOWN_PLAN and self._plan.roster:
             self._tried.pop(self._enrolled.pop(site).node, None)  # its ledger is another: enrol it again
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Put the plan to every node that may bring a site which is not there."""
         if not self._plan.roster:
             if not self._tried:
@@ -183,7 +198,7 @@ class Enrolment:
                 _log.warning("node %d %s: %s", node, nodes[node], refusal)
                 self.refusals[refusal.code] += 1
                 if nodes[node] and refusal.code not in _PASSING:
-                    self._declined[nodes[node]] = refusal.code
+                    self._declined[nodes[node]] = f"declined with {refusal.code}"
         self._witnesses.save()
 
     def _enrol(self, node: int, acceptance: Acceptance, expected: str) -> None:
@@ -198,7 +213,7 @@ class Enrolment:
         self._witnesses.enrol(acceptance)
         self._enrolled[site] = _Enrolled(node, acceptance)
 
-    def _hopeless(self) -> str | None:
+    def hopeless(self) -> str | None:
         """Why waiting is of no use: without a roster nobody else can come; with one, too many declined."""
         names = {member.site for member in self._plan.roster}
         if names and len(names - set(self._declined)) >= self._plan.min_sites:
@@ -208,7 +223,7 @@ class Enrolment:
     def _too_few(self, when: str) -> str:
         if not self._enrolled and not self._declined:
             return f"no site accepted the plan{when}"
-        declined = ", ".join(f"{site} with {code}" for site, code in sorted(self._declined.items()))
+        declined = ", ".join(f"{site} {why}" for site, why in sorted(self._declined.items()))
         return f"{len(self._enrolled)} of at least {self._plan.min_sites} sites are there{when}" + (
-            f"; declined: {declined}" if declined else ""
+            f"; {declined}" if declined else ""
         )

@@ -15,6 +15,7 @@ import asyncio
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any, Final
 
 import h11
@@ -32,6 +33,7 @@ from server.fleet import (
     MOST_SECONDS,
     PATHS,
 )
+from server.front_count import FrontCount
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -51,8 +53,14 @@ class _GoneError(Exception):
 class Front:
     """An ASGI application that forwards the fleet's calls to `upstream`."""
 
-    def __init__(self, upstream: httpx.AsyncClient, most_body: int = MOST_BODY) -> None:
+    def __init__(
+        self,
+        upstream: httpx.AsyncClient,
+        most_body: int = MOST_BODY,
+        note: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._upstream = upstream
+        self._note = note
         self._most_body = most_body
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
@@ -63,6 +71,8 @@ class Front:
         async def tell(event: Event) -> None:
             nonlocal started
             started = True
+            if event["type"] == "http.response.start":
+                self._note(event["status"])
             async with asyncio.timeout(BODY_SECONDS):
                 await send(event)
 
@@ -78,6 +88,7 @@ class Front:
         except (httpx.HTTPError, ssl.SSLError):
             status = _STATUS_GONE
         if status is not None and not started:
+            self._note(status)
             await _refuse(status, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -216,9 +227,9 @@ def configuration(application: Front, host: str, port: int, certificate: str, ke
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until stopped: HOST PORT CERTIFICATE KEY SUPERLINK_PORT AUTHORITY."""
-    host, port, certificate, key, behind, authority = arguments
-    application = Front(upstream(int(behind), authority))
+    """Serve until stopped: HOST PORT CERTIFICATE KEY SUPERLINK_PORT AUTHORITY COUNTS."""
+    host, port, certificate, key, behind, authority, counts = arguments
+    application = Front(upstream(int(behind), authority), note=FrontCount(Path(counts)).add)
     uvicorn.Server(configuration(application, host, int(port), certificate, key)).run()
 
 

@@ -51,6 +51,13 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
+def last_row(path: Path) -> dict[str, Any]:
+    """The newest row; empty where there is none."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    row: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    return row
+
+
 def forget_rows_after(path: Path, round: int) -> None:
     """Cut rows that a crash left beyond the checkpoint, half-written ones included."""
     if not path.exists():

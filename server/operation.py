@@ -95,10 +95,12 @@ def start(
     but the round under way is done again.
     """
     from common import supervised
+    from common.monitoring import monitoring
     from common.supervision import Supervisor
     from server.crew import crew, prepare
     from server.proposal import planned
     from server.server_file import ServerFile
+    from server.vitals import MEASURES, vitals
 
     file = ServerFile.read(config)
     place = file.folder / "run"
@@ -112,7 +114,8 @@ def start(
             raise EndedError(found)
         return _tell(file, folder, as_json)
     supervisor = Supervisor(crew(file, config.resolve(), folder), place)
-    _watch(supervisor, folder, plan, Console(quiet=as_json, highlight=False))
+    with monitoring(file.ports.monitoring, MEASURES, lambda: vitals(file, folder, plan)):
+        _watch(supervisor, folder, plan, Console(quiet=as_json, highlight=False))
     ended = supervised.status(place)
     assert ended is not None
     if ended.code:

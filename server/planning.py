@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from common.accounting import calibrate
@@ -21,14 +21,12 @@ from common.method import digest_arrays
 from common.methods import build, options_of
 from common.plan import Plan
 from common.roster import Member
+from common.secagg.sizes import sizes_for
 
 LOSS_SHARE: Final = 0.1
 """A loss of 1 takes this share of the clip norm, where the loss is released as well."""
 
 _FEW: Final = 10
-_ROUNDING: Final = 1000.0  # clip norm x scale over sqrt(dimension): rounding then moves a sum by 0.1 %
-_LEAST_BOUND: Final = 2**12
-_DEVIATIONS: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +74,7 @@ def make_plan(terms: Terms, assets: Assets, run_id: str | None = None) -> Plan:
     noise = _multiplier(terms, delta)
     fixed: dict[str, Any] = {}
     if terms.trust == "secagg":
-        fixed = whole_numbers(terms, noise, dimension)
+        fixed = _whole_numbers(terms, noise, dimension)
         noise = math.hypot(noise, KERNEL / (terms.clip_norm * fixed["scale"])) * (1 + 1e-11) if noise else 0.0
     return Plan(
         run_id=run_id or uuid.uuid4().hex,
@@ -136,18 +134,18 @@ def _multiplier(terms: Terms, delta: float) -> float:
     return calibrate(terms.epsilon, delta, event.sampling_rate, event.count, event.multiplicity)
 
 
-def whole_numbers(terms: Terms, noise: float, dimension: int) -> dict[str, int]:
-    """`scale` and `modulus_bits`: fine enough to cost 0.1 %, and 32 bits wherever the sum fits.
-
-    Every coordinate of the sum must fit: all the units' contributions at once, and ten deviations of all
-    the sites' noise. Rounding toward zero loses up to one unit a coordinate, sqrt(dimension) in norm.
-    """
+def _whole_numbers(terms: Terms, noise: float, dimension: int) -> dict[str, int]:
+    """`scale` and `modulus_bits` of the sums under `secagg`."""
     sites = len(terms.roster)
     if sites < 2:
         raise InputError(f"trust secagg adds up several sites, and the run has {sites}: take 2 or more")
-    honest = max(1, (terms.min_sites or fewest("secagg", sites)) - terms.colluders)
-    most = terms.units * terms.sites_per_person + _DEVIATIONS * noise * math.sqrt(sites / honest)
-    fine = max(_LEAST_BOUND, _ROUNDING * math.sqrt(dimension))
-    wanted = 2.0 ** math.ceil(math.log2(fine / terms.clip_norm))
-    bits = 32 if most * terms.clip_norm * wanted < 2**31 else 64
-    return {"scale": int(max(1.0, wanted)), "modulus_bits": bits}
+    found = sizes_for(
+        clip_norm=terms.clip_norm,
+        dimension=dimension,
+        noise_multiplier=noise,
+        sampling_rate=terms.sampling_rate,
+        roster=terms.roster,
+        min_sites=terms.min_sites or fewest("secagg", sites),
+        colluders=terms.colluders,
+    )
+    return asdict(found)

@@ -6,21 +6,22 @@ import logging
 import time
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.serverapp import Grid
 
 from common.accounting import epsilon
 from common.noise import Source
+from common.plan import Plan
 from common.signing import load_key, public_name
 from common.storage import exclusive, held, read_json, write_json
 from server.aggregate import Sum
 from server.checkpoint import KEY, Checkpoint
 from server.enrolment import Enrolment, Patience
 from server.exchange import Exchange
-from server.journal import append_row, forget_rows_after, metrics_row
+from server.journal import append_row, forget_rows_after, last_row, metrics_row
 from server.question import Question
+from server.revocation import revoked
 from server.secure_sum import SecureSum, VoidError
 from server.status import Status
 from server.transcript import Transcript
@@ -94,9 +95,11 @@ class _Run:
         self._transcript = Transcript(folder, plan, done)
         self._witnesses = Witnesses(folder, key, plan.digest())
         self._status = Status(folder, plan, done, self._gone)
+        self._status.know(epsilon_spent=last_row(folder / METRICS).get("epsilon", 0.0))
         patience = Patience(nodes=settings.sites, gather=settings.patience, answer=settings.deadline)
         exchange = Exchange(grid, key if plan.roster else None, plan.roster)
-        self._sites = Enrolment(exchange, checkpoint, self._witnesses, patience)
+        state = (folder / KEY).resolve().parent.parent  # a server's runs share its keys
+        self._sites = Enrolment(exchange, checkpoint, self._witnesses, patience, lambda: revoked(state))
         self._charges = 0
         self.checkpoint = checkpoint
 
@@ -108,9 +111,8 @@ class _Run:
         """All rounds that are left; what stopped them, or None."""
         plan = self.checkpoint.plan
         claim = epsilon([plan.reserved()], plan.delta)
-        facts: dict[str, Any] = {}
         while (round := self.checkpoint.state.round + 1) <= plan.rounds:
-            total = self._complete(round, facts)
+            total = self._complete(round)
             if isinstance(total, str):
                 return total
             gradient, loss = plan.split(total.mean(plan, self._source, round))
@@ -121,23 +123,23 @@ class _Run:
             self._transcript.close_round(round, tuple(sorted(total.seen, key=lambda seen: seen.site)))
             append_row(self._folder / METRICS, row if loss is None else {**row, "loss": loss})
             self.checkpoint.save(self._folder, self._key)
-            facts = {
-                "answered": sorted(total.sites),
-                "epsilon_spent": row["epsilon"],
-                "last_round": time.time(),
-            }
-        self._status.say("finished", round=plan.rounds, enrolled=self._sites.accepted, **facts)
+            self._status.know(
+                round=round,
+                answered=sorted(total.sites),
+                epsilon_spent=row["epsilon"],
+                last_round=time.time(),
+            )
+        self._status.say("finished", enrolled=self._sites.accepted)
         return None
 
-    def _complete(self, round: int, facts: dict[str, Any]) -> Sum | str:
+    def _complete(self, round: int) -> Sum | str:
         """The sum of one round; or why there is none, after so many tries with too few releases."""
         why = ""
         for _ in range(self._settings.tries):
             if (stopped := self._sites.gather(self._status)) is not None:
                 return f"{stopped}; {why}" if why else stopped
             deadline = time.time() + self._settings.deadline
-            enrolled = self._sites.accepted
-            self._status.say(f"round {round}", round=round - 1, enrolled=enrolled, deadline=deadline, **facts)
+            self._status.say(f"round {round}", enrolled=self._sites.accepted, deadline=deadline)
             try:
                 return self._ask(round)
             except VoidError as void:
@@ -145,7 +147,8 @@ class _Run:
                 _log.warning("round %d is void: %s", round, why)
             finally:
                 self._witnesses.save()
-        return why
+        hopeless = self._sites.hopeless() if self.checkpoint.plan.roster else None
+        return f"{hopeless}; {why}" if hopeless else why
 
     def _ask(self, round: int) -> Sum:
         """Put one round to every site that is there, and add what they release; raises VoidError."""
@@ -160,19 +163,14 @@ class _Run:
             ordered=not Sum.is_exact(plan),
         ):  # fmt: skip
             total.add(release, self._sites.population(site))
-        if not total.sites:
-            raise VoidError(f"no site answered round {round}")
-        if len(total.sites) < plan.min_sites:
-            raise VoidError(
-                f"round {round} had {len(total.sites)} releases, and the plan asks for {plan.min_sites}"
-            )
+        _require_enough(total, plan, round)
         return total
 
     def close(self, stopped: str | None) -> None:
         """Leave word of how it ended."""
         checkpoint, refusals = self.checkpoint, self._sites.refusals
         if stopped is not None:
-            self._status.say("stopped", round=checkpoint.state.round, why=stopped)
+            self._status.say("stopped", enrolled=self._sites.accepted, why=stopped)
         write_json(
             self._folder / OUTCOME,
             {
@@ -181,4 +179,14 @@ class _Run:
                 "accepted": self._sites.accepted,
                 "refusals": {code.value: count for code, count in sorted(refusals.items())},
             },
+        )
+
+
+def _require_enough(total: Sum, plan: Plan, round: int) -> None:
+    """VoidError where fewer sites released than the plan asks for."""
+    if not total.sites:
+        raise VoidError(f"no site answered round {round}")
+    if len(total.sites) < plan.min_sites:
+        raise VoidError(
+            f"round {round} had {len(total.sites)} releases, and the plan asks for {plan.min_sites}"
         )

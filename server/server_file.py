@@ -43,6 +43,7 @@ class PortsTable(_Table):
     """Ports on the loopback interface alone; None: any that is free, another at every start."""
 
     superlink: int | None = Field(default=None, ge=1, le=65_535)
+    monitoring: int | None = Field(default=None, ge=1, le=65_535)
 
 
 class RunTable(_Table):

@@ -25,6 +25,7 @@ class Status:
     def __init__(self, folder: Path, plan: Plan, round: int, gone: Callable[[], bool]) -> None:
         self._folder = folder
         self._gone = gone
+        self._written: dict[str, Any] = {}
         self._facts: dict[str, Any] = {
             "state": "waiting for sites", "why": None, "run_id": plan.run_id, "trust": plan.trust,
             "round": round, "rounds": plan.rounds, "min_sites": plan.min_sites,
@@ -32,12 +33,16 @@ class Status:
             "deadline": None, "epsilon_spent": 0.0, "delta": plan.delta, "last_round": None,
         }  # fmt: skip
 
+    def know(self, **facts: Any) -> None:
+        """What the next that is said contains."""
+        self._facts |= facts
+
     def say(self, state: str, **facts: Any) -> None:
-        """Write `state` with what has changed; nothing where nothing has."""
-        said = {**self._facts, "why": None, "deadline": None, "state": state, **facts}
-        if said != self._facts or not (self._folder / STATUS).exists():
-            self._facts = said
-            write_json(self._folder / STATUS, said)
+        """Write `state` with all that is known; nothing where nothing has changed."""
+        self._facts = {**self._facts, "why": None, "deadline": None, "state": state, **facts}
+        if self._facts != self._written:
+            self._written = dict(self._facts)
+            write_json(self._folder / STATUS, self._facts)
 
     def stopped(self) -> str | None:
         """Why no further round may be asked for, or None; while `pause` lies in the folder it waits here.

@@ -1,7 +1,8 @@
-"""A real federation on this machine: server, TLS front and sites as their operators start them, by commands."""
+"""A real federation on this machine: server and sites as their operators start them, by commands."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -9,9 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from fedmotion import COMMANDS
+from server import shell
 
 FEDMOTION = Path(sys.executable).parent / "fedmotion"
 _SITE = """name = "{name}"
@@ -29,10 +34,11 @@ delta = 1e-5
 people = {people}
 motions = 2
 seed = {seed}
-actions = ["walk", "wave"]
+actions = "basic"
 
 [federation]
 folder = "federation"
+allow_root = true
 """
 _SERVER = """name = "coordinator"
 folder = "state"
@@ -70,15 +76,24 @@ def wait_for(what: str, holds: Callable[[], Any], seconds: float) -> Any:
     raise AssertionError(f"{what}: not within {seconds:g} s")
 
 
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    error: str
+
+
 @dataclass
 class Federation:
-    """`folder/server.toml` and `folder/NAME/site.toml`; every step is a command of the documented kind."""
+    """`folder/server.toml` and `folder/NAME/site.toml`; every step is a documented command."""
 
     folder: Path
     sites: Sequence[str] = ("east", "north", "west")
     trust: str = "secagg"
     rounds: int = 2
-    min_sites: int = 2
+    min_sites: int = 3
     deadline: float = 60.0
     people: int = 24
     budget: float = 20.0
@@ -89,26 +104,125 @@ class Federation:
     def server(self) -> Path:
         return self.folder / "server.toml"
 
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
     def site(self, name: str) -> Path:
         return self.folder / name / "site.toml"
 
-    def run(self, *arguments: object, code: int = 0, seconds: float = 120.0) -> str:
-        """One command; its standard output, once it ended with `code`."""
+    def command(self, *arguments: object) -> Done:
+        """One command as `fedmotion` runs it, here in this process: most of its time is otherwise imports."""
+        said, complained = io.StringIO(), io.StringIO()
+        with redirect_stdout(said), redirect_stderr(complained):
+            code = shell.run(COMMANDS, [str(argument) for argument in arguments])
+        return Done(code, said.getvalue(), complained.getvalue())
+
+    def start(self, *arguments: object) -> Done:
+        """A command that starts processes, in a process of its own, returning once they run."""
         done = subprocess.run(
-            [str(FEDMOTION), *map(str, arguments)],
+            [str(FEDMOTION), *map(str, arguments), "--detach"],
             cwd=self.folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment},
             capture_output=True,
             text=True,
-            timeout=seconds,
+            timeout=240,
             check=False,
         )
-        said = f"fedmotion {' '.join(map(str, arguments))}: {done.returncode}\n{done.stdout}{done.stderr}"
-        assert done.returncode == code, said
-        assert "Traceback" not in said, said
-        return done.stdout
+        return Done(done.returncode, done.stdout, done.stderr)
 
-    def told(self, *arguments: object, code: int = 0) -> dict[str, Any]:
-        """What a command says with --json."""
-        found: dict[str, Any] = json.loads(self.run(*arguments, "--json", code=code))
+    def run(self, *arguments: object) -> str:
+        """The standard output of a command that must succeed."""
+        done = self.command(*arguments)
+        assert done.code == 0, f"fedmotion {' '.join(map(str, arguments))}: {done}"
+        return done.out
+
+    def told(self, *arguments: object) -> dict[str, Any]:
+        """What a command says with --json, whatever its exit code."""
+        done = self.command(*arguments, "--json")
+        found: dict[str, Any] = json.loads(done.out)
         return found
+
+    def prepare(self) -> str:
+        """Everything up to the sites' agreement; returns the plan's hash."""
+        self.write()
+        self.run("pretrain", "--people", 20, "--steps", 2, "--out", self.folder / "start")
+        self.run("keys", "init", self.server)
+        fingerprint = self.told("keys", "show", self.server)["fingerprint"]
+        for name in self.sites:
+            self.join(name, fingerprint)
+        return self.plan()
+
+    def write(self) -> None:
+        """The files that people write by hand."""
+        self.server.write_text(
+            _SERVER.format(
+                host=self.host,
+                port=free_port(),
+                rounds=self.rounds,
+                trust=self.trust,
+                min_sites=self.min_sites,
+                deadline=self.deadline,
+            )
+        )
+        for seed, name in enumerate(self.sites):
+            self.site(name).parent.mkdir()
+            self.site(name).write_text(
+                _SITE.format(name=name, people=self.people, budget=self.budget, seed=seed)
+            )
+
+    def join(self, name: str, coordinator: str) -> None:
+        """The ceremony between one site and the coordinator, both fingerprints compared."""
+        site, request, welcome = (
+            self.site(name),
+            self.folder / f"{name}.json",
+            self.folder / f"for-{name}.json",
+        )
+        self.run("ledger", "init", site)
+        self.run("keys", "init", site)
+        self.run("join", "request", site, "--out", request)
+        own = self.told("keys", "show", site)["fingerprint"]
+        self.run("join", "accept", self.server, request, "--fingerprint", own, "--out", welcome)
+        self.run("join", "welcome", site, welcome, "--fingerprint", coordinator)
+
+    def plan(self) -> str:
+        """A new run plan, agreed to by every site; returns its hash."""
+        planned = self.told("server", "plan", self.server)
+        for name in self.sites:
+            self.run("join", "agree", self.site(name), planned["file"], "--hash", planned["hash"])
+        found: str = planned["hash"]
+        return found
+
+    def start_sites(self) -> None:
+        for name in self.sites:
+            done = self.start("client", "start", self.site(name))
+            assert done.code == 0, done
+
+    def start_server(self) -> None:
+        done = self.start("server", "start", self.server)
+        assert done.code == 0, done
+
+    def stop(self) -> None:
+        """End whatever runs."""
+        self.command("server", "stop", self.server)
+        for name in self.sites:
+            self.command("client", "stop", self.site(name))
+
+    def process(self, site: str, name: str) -> int:
+        """The number of one of a site's processes, now."""
+        state = json.loads((self.folder / site / "federation" / "run" / "supervisor.json").read_text())
+        return next(int(child["pid"]) for child in state["children"] if child["name"] == name)
+
+    @property
+    def folder_of_run(self) -> Path:
+        """The newest run's."""
+        return max((self.state / "runs").iterdir(), key=lambda path: path.name)
+
+    def rounds_done(self) -> int:
+        path = self.folder_of_run / "metrics.jsonl"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def outcome(self) -> dict[str, Any] | None:
+        """How the newest run ended, once it has."""
+        path = self.folder_of_run / "outcome.json"
+        return json.loads(path.read_text()) if path.exists() else None

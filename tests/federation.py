@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +21,11 @@ from common.plan import Plan
 from common.query import Acceptance, Query, Release, Seen
 from common.roster import Member
 from common.seal import COORDINATOR, Seal, seal, unseal
+from common.secagg.messages import Advertise, Cohort, Confirm, Confirmed, Keys, Shared, Unmask
+from common.secagg.wire import decode, encode
 from common.signing import public_name
 from common.storage import write_json
-from common.wire import decode_acceptance, decode_release, encode_plan, encode_query
+from common.wire import decode_acceptance, decode_release, encode_plan, encode_query, for_site
 from tests.small_site import POPULATION, ask, crowd, make_gate, make_plan, make_state
 
 FAR: Final = 2**40
@@ -73,7 +74,9 @@ class Site:
     def open(self) -> None:
         """As after a start of the machine: nothing is known but what is on disk."""
         self.ledger = Ledger.open(self.folder / "ledger")
-        self.gate = make_gate(self.ledger, crowd(self.people))
+        self.gate = make_gate(
+            self.ledger, crowd(self.people), trust=("local", "secagg"), identity=self.membership.key
+        )
         self.door = Door(self.gate, self.membership)
 
     def close(self) -> None:
@@ -149,6 +152,25 @@ def code_of(federation: Federation, name: str, content: RecordDict) -> str:
     return "Accepted"
 
 
-def agreement_of(membership: Membership, plan: Plan) -> Any:
-    path = membership.folder / AGREED / f"{plan.digest()}.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+def masked_round(federation: Federation, states: Mapping[str, PublicState]) -> RecordDict:
+    """Round 1 under `secagg`, each site on the state it is shown: the question to take the masks off."""
+    facts: dict[str, Any] = {
+        "run_id": federation.plan.run_id,
+        "plan_digest": federation.plan.digest(),
+        "round": 1,
+    }
+    names = tuple(sorted(states))
+
+    def all_of(kind: type[Any], content: RecordDict) -> tuple[Any, ...]:
+        return tuple(decode(federation.exchange(name, content), kind) for name in names)
+
+    keys = all_of(Keys, encode(Advertise(**facts, attempt="a" * 32)))
+    cohort = Cohort(**facts, attempt="a" * 32, keys=keys)
+    shared = all_of(Shared, encode(cohort))
+    for name, state in states.items():
+        query = federation.query(state, cohort=cohort.digest())
+        boxes = [box for each in shared for box in each.shares if box.recipient == name]
+        answer = federation.exchange(name, for_site(encode_query(query, state), query, boxes))
+        decode_release(answer, query, federation.plan)
+    confirm = Confirm(**facts, cohort=cohort.digest(), survivors=names)
+    return encode(Unmask(**vars(confirm), confirmed=all_of(Confirmed, encode(confirm))))

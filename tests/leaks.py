@@ -8,7 +8,8 @@ import logging
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
@@ -28,16 +29,32 @@ Patch = pytest.MonkeyPatch
 Sum = Callable[..., Tensor]
 
 
-def wrap_sum(patch: Patch, wrapper: Callable[[Sum, dict[str, Any]], Tensor]) -> None:
+def wrap_sum(
+    patch: Patch, wrapper: Callable[[Sum, dict[str, Any]], Tensor], name: str = "clipped_sum"
+) -> None:
     """Put `wrapper` around the gate's clipped sum; it gets the real one and its arguments by name."""
-    real: Sum = vars(client.gate)["clipped_sum"]
+    real: Sum = vars(client.gate)[name]
     signature = inspect.signature(real)
 
     @functools.wraps(real)
     def wrapped(*arguments: Any, **named: Any) -> Tensor:
         return wrapper(real, dict(signature.bind(*arguments, **named).arguments))
 
-    patch.setattr(client.gate, "clipped_sum", wrapped)
+    patch.setattr(client.gate, name, wrapped)
+
+
+@contextmanager
+def noting_sums() -> Iterator[list[Tensor]]:
+    """Every sum of whole numbers of any gate before its share of noise, `[dimension]` int64."""
+    sums: list[Tensor] = []
+
+    def noting(real: Sum, given: dict[str, Any]) -> Tensor:
+        sums.append(real(**given))
+        return sums[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        wrap_sum(patch, noting, "integer_sum")
+        yield sums
 
 
 def leak_count(patch: Patch) -> None:

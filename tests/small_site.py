@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from torch import Tensor
 
 from client.gate import LocalGate
@@ -127,6 +128,7 @@ def make_gate(
     units: int = 64,
     methods: tuple[str, ...] = ("dp_sgd",),
     engine: str = ENGINES[0],
+    identity: Ed25519PrivateKey | None = None,
 ) -> LocalGate:
     return LocalGate(
         ledger=ledger,
@@ -135,6 +137,7 @@ def make_gate(
         people=(lambda: people) if isinstance(people, Users) else people,
         source=Source(seed),
         speed=speed_of(engine, units),
+        identity=identity,
     )
 
 

@@ -98,7 +98,7 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 
 
 def test_keys_joining_supervisors_and_the_messenger_never_load_torch() -> None:
-    """A ClientApp process starts for every message, a supervisor stays for weeks: torch is for the gate."""
+    """A ClientApp process starts for every message, a supervisor stays for weeks."""
     light = (
         "common.keys_cli", "client.joining", "server.admission_cli", "client.operation", "server.operation",
         "client.app", "client.remote",

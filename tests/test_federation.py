@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from common.accounting import epsilon
+from common.event import PrivacyEvent
 from server.checkpoint import FILE, Checkpoint
 from server.rounds import METRICS, OUTCOME
 from simulations.run import Request, simulate
@@ -65,7 +67,7 @@ def test_outside_the_test_mode_two_runs_differ_by_their_noise(tmp_path: Path) ->
     assert not bool((states[0] == states[1]).any())
 
 
-@pytest.mark.parametrize("options", [{"trust": "central"}, {"steps_per_round": 3}])
+@pytest.mark.parametrize("options", [{"trust": "central"}, {"trust": "secagg"}, {"steps_per_round": 3}])
 def test_the_other_forms_of_a_round_run_and_are_charged_for_every_step(
     tmp_path: Path, options: dict[str, object]
 ) -> None:
@@ -74,6 +76,32 @@ def test_the_other_forms_of_a_round_run_and_are_charged_for_every_step(
     assert [event["count"] for event in described["privacy"]["events"]] == [2 * steps]
     assert described["privacy"]["trust"] == options.get("trust", "local")
     assert described["privacy"]["epsilon_spent"] <= 8.0
+
+
+@pytest.mark.deployment
+@pytest.mark.timeout(600)
+def test_in_test_mode_both_engines_give_the_same_secure_sum(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra `simulation` (Ray) is not installed")
+    for engine in ("inprocess", "flower"):
+        run(tmp_path / engine, engine=engine, trust="secagg", sites=3)
+    for name in (FILE, METRICS):
+        assert (tmp_path / "flower" / name).read_bytes() == (tmp_path / "inprocess" / name).read_bytes()
+
+
+def test_under_secagg_epsilon_follows_from_the_events_at_the_effective_multiplier(tmp_path: Path) -> None:
+    """A person at two of three sites meets one noise, in whole numbers."""
+    told = run(tmp_path / "run", trust="secagg", sites=3, sites_per_person=2, test_mode=False)
+    privacy = json.loads(json.dumps(told["privacy"]))
+    plan = Checkpoint.load(tmp_path / "run").plan
+    event = {"noise_multiplier": plan.effective_noise_multiplier, "sampling_rate": 0.5, "count": 2}
+    assert privacy["events"] == [{**event, "multiplicity": 2}]
+    spent = epsilon([PrivacyEvent(**privacy["events"][0])], privacy["delta"])
+    assert privacy["epsilon_spent"] == spent <= 8.0
+    assert (privacy["trust"], privacy["min_sites"], privacy["colluders"]) == ("secagg", 3, 1)
+    assert privacy["noise_multiplier"] == plan.noise_multiplier > plan.effective_noise_multiplier
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "secagg: every site adds a share of the noise" in page
+    assert "at least 3, of which at most 1 may share" in page
 
 
 def test_a_crash_between_the_last_round_and_its_outcome_is_resumed_without_another_charge(

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from common.errors import InputError
+from common.errors import Refusal, RefusalCode
 from common.secagg.messages import Advertise
 
 _SHARE = "fedmotion share"
@@ -32,11 +32,12 @@ def public_half(private: X25519PrivateKey) -> str:
 
 
 def exchange(private: X25519PrivateKey, public: str) -> bytes:
-    """The shared secret, 32 bytes; InputError where `public` is of low order, which makes it all zeros."""
+    """The shared secret, 32 bytes; Refusal where `public` is of low order, which makes it all zeros."""
     try:
         return private.exchange(X25519PublicKey.from_public_bytes(bytes.fromhex(public)))
     except ValueError:
-        raise InputError(f"{public[:80]!r} is no X25519 key that hides anything") from None
+        reason = f"{public[:80]!r} is no X25519 key that hides anything"
+        raise Refusal(RefusalCode.MALFORMED, reason) from None
 
 
 def derived(secret: bytes, info: bytes) -> bytes:
@@ -71,13 +72,14 @@ def sealed(
 def opened(
     box: bytes, private: X25519PrivateKey, public: str, asked: Advertise, sender: str, recipient: str
 ) -> bytes:
-    """The inverse of `sealed`, by the recipient; InputError for what `sender` did not seal for this."""
+    """The inverse of `sealed`, by the recipient; Refusal for what `sender` did not seal for this."""
     context = _context(asked, _SHARE, sender, recipient)
     key = derived(exchange(private, public), context)
     try:
         return ChaCha20Poly1305(key).decrypt(_NONCE, box, context)
     except InvalidTag:
-        raise InputError(f"what {sender} sealed for {recipient} does not open") from None
+        reason = f"what {sender} sealed for {recipient} does not open"
+        raise Refusal(RefusalCode.MALFORMED, reason) from None
 
 
 def _context(asked: Advertise, purpose: str, *sites: str) -> bytes:

@@ -25,6 +25,7 @@ from simulations.benchmarks import (
     quality,
     rounds,
     sampling,
+    secagg,
     text,
 )
 
@@ -35,6 +36,7 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "people": people.table,
     "text": text.table,
     "sampling": sampling.table,
+    "secagg": secagg.table,
     "pretraining": pretraining.table,
     "rounds": rounds.table,
 }

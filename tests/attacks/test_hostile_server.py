@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from client.users import Users
 from common.errors import InputError, Refusal, RefusalCode
 from common.generator.assets import Assets
 from common.generator.sensor_codec import SensorCodec
-from common.method import digest_arrays
+from common.method import PublicState, digest_arrays
 from common.methods import build
 from common.plan import Plan
+from common.wire import encode_plan, encode_query
+from tests.federation import Federation, code_of, roster_of
+from tests.recording import recording
 from tests.small_site import (
     CODEC,
     LABELS,
@@ -190,3 +195,49 @@ def test_an_accepted_run_cannot_be_made_weaker(tmp_path: Path, change: dict[str,
             gate.release(ask(weaker, state), state)
         assert caught.value.code is RefusalCode.UNKNOWN_PLAN
         assert ledger.events() == []
+
+
+def check_near_plans(folder: Path) -> None:
+    """Changed C, z, q, cohort, rounds, roster or trust: another plan, which no steward here has seen."""
+    with Federation(folder, "east", "north", "west") as federation:
+        federation.enrol()
+        plan, north = federation.plan, federation.sites["north"]
+        state = make_state(plan, 1)
+        for change in NEAR:
+            near = replace(plan, **change)
+            assert code_of(federation, "north", encode_plan(near, {})) == "NOT_AGREED", change
+            asked = encode_query(ask(near, state), state)
+            assert code_of(federation, "north", asked) == "UNKNOWN_PLAN", change
+        beyond = make_state(plan, plan.rounds + 1)
+        assert code_of(federation, "north", encode_query(ask(plan, beyond), beyond)) == "OUTSIDE_PLAN"
+        assert north.ledger.events() == [] and len(north.ledger.accounts.plans) == 1
+        assert north.gate._users is None, "data were read"
+
+
+def test_what_was_agreed_is_the_plan_and_nothing_near_it(tmp_path: Path) -> None:
+    check_near_plans(tmp_path)
+
+
+NEAR: list[dict[str, Any]] = [
+    {"clip_norm": 50.0}, {"noise_multiplier": 0.1}, {"sampling_rate": 1.0}, {"rounds": 1000},
+    {"sites_per_person": 2}, {"min_sites": 1}, {"colluders": 0}, {"delta": 1e-4}, {"trust": "central"},
+    {"roster": roster_of("north"), "min_sites": 1},
+    {"roster": roster_of("north", "puppet", "pawn")},
+    {"code": "0.0.1"}, {"run_id": "another"},
+]  # fmt: skip
+
+
+TRAPS: dict[str, float] = {"zero": 0.0, "nan": math.nan, "infinite": math.inf, "huge": 1e38, "tiny": 1e-45}
+
+
+@pytest.mark.parametrize("value", TRAPS.values(), ids=TRAPS.keys())
+def test_trap_weights_get_a_clipped_and_noised_release(tmp_path: Path, value: float) -> None:
+    with Federation(tmp_path, "north", "west", sampling_rate=1.0) as federation, recording() as sums:
+        federation.enrol()
+        plan = federation.plan
+        start = make_state(plan, 1)
+        trap = PublicState(0, {name: torch.full_like(part, value) for name, part in start.arrays.items()})
+        total = federation.release("north", trap).total
+        assert bool(torch.isfinite(total).all())
+        assert float(total.std()) == pytest.approx(plan.noise_std, rel=0.15)
+        assert [float(found.norm()) <= 5 * plan.clip_norm for found in sums] == [True]

@@ -219,18 +219,22 @@ def believed(federation: Federation, said: Said, answer: RecordDict) -> bool:
 
 def forgeries(heard: Heard, said: Said, of: Said) -> list[RecordDict]:
     """What network and other sites can put in place of the answer in `said`, with another, `of`, at hand."""
-    plain = RecordDict({name: of.answer[name] for name in ("header", "arrays")})
-    thief = key_of("thief")
+    plain, own = (
+        RecordDict({name: each.answer[name] for name in ("header", "arrays")}) for each in (of, said)
+    )
+    thief, answers = key_of("thief"), said.asked.digest()
     return [
         of.answer,
         said.question,
         plain,
+        own,
         mixed(said.answer, of.answer, "arrays"),
         mixed(said.answer, of.answer, "header", "arrays"),
         mixed(said.answer, of.answer, "seal"),
-        seal(plain, key_of(of.site), of.site, COORDINATOR, said.asked.digest())[0],
-        seal(plain, key_of(of.site), said.site, COORDINATOR, said.asked.digest())[0],
-        seal(plain, thief, said.site, COORDINATOR, said.asked.digest())[0],
+        seal(plain, thief, said.site, COORDINATOR, answers)[0],
+        seal(own, thief, said.site, COORDINATOR, answers)[0],
+        seal(own, key_of(of.site), of.site, COORDINATOR, answers)[0],
+        seal(own, key_of(of.site), said.site, COORDINATOR, answers)[0],
     ]
 
 
@@ -243,7 +247,7 @@ def check_answers(folder: Path, count: int = 60, seed: int = 0) -> None:
             said, of = draw.sample(heard.said, 2)
             forged = forgeries(heard, said, of)
             if said.site == of.site:  # which may sign what it likes
-                forged = forged[:6]
+                forged = forged[:-2]
             assert believed(federation, said, said.answer)
             assert not [n for n, answer in enumerate(forged) if believed(federation, said, answer)]
         again = heard.latest[0]
@@ -254,7 +258,7 @@ def check_answers(folder: Path, count: int = 60, seed: int = 0) -> None:
 
 
 def test_replays_at_a_site_are_refused_and_logged(tmp_path: Path) -> None:
-    check_replays(tmp_path, 240)
+    check_replays(tmp_path, 150)
 
 
 def test_replays_at_the_server_are_refused(tmp_path: Path) -> None:
@@ -262,7 +266,7 @@ def test_replays_at_the_server_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.attack
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_ten_thousand_replays_at_a_site_are_refused_and_logged(tmp_path: Path) -> None:
     check_replays(tmp_path, 10_000, seed=1)
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.attacks import test_replays as replays
 from tests.attacks.test_clip import check_clip
 from tests.attacks.test_deleted_ledger import (
     check_a_missing_ledger_stays_missing,
@@ -17,7 +18,12 @@ from tests.attacks.test_deleted_ledger import (
     delete,
 )
 from tests.attacks.test_hostile_messages import check_cheap_plans_are_refused, check_policy, check_replays
+from tests.attacks.test_hostile_server import check_near_plans
 from tests.attacks.test_mechanism_tester import check_tester_accepts
+from tests.attacks.test_messengers_user import (
+    check_the_messenger_reads_nothing,
+    check_what_it_could_read_is_refused,
+)
 from tests.attacks.test_non_interference import (
     PEOPLE,
     check_lengths,
@@ -39,7 +45,33 @@ from tests.attacks.test_public_assets import (
     check_norms,
     check_padding,
 )
+from tests.attacks.test_secagg import (
+    check_one_model,
+    check_one_share,
+    check_own_mask,
+    check_signed_keys,
+    check_small_cohorts,
+    check_split_view,
+)
+from tests.attacks.test_secagg_gate import check_fresh, check_hidden, check_integer_sensitivity, check_noise
+from tests.attacks.test_split_view import check_masks, check_state_of_a_round
+from tests.attacks.test_split_view import check_one_model as check_one_model_shown
+from tests.attacks.test_strangers import (
+    check_a_plan_fits_the_site,
+    check_an_agreement_can_end,
+    check_only_agreed_plans_run,
+    check_other_coordinators_are_refused,
+    check_revoked_sites_are_in_no_plan,
+    check_swapped_cards_are_refused,
+)
+from tests.client.test_integers import check_rounding
 from tests.sabotage import DEFECTS, apply
+from tests.server.test_federated_rounds import (
+    check_a_forged_refusal_removes_nobody,
+    check_a_release_of_another_state_is_refused,
+    check_an_older_release_is_no_answer,
+    check_too_few_make_no_round,
+)
 from tests.test_method_laws import (
     METHODS,
     check_claim,
@@ -65,6 +97,8 @@ audited: Final[Check] = partial(check_audit, setting=EIGHT, runs=3)
 telling: Final[Check] = partial(check_tester_accepts, count=1)
 clip: Final[Check] = partial(check_clip, cases=200)
 theft: Final[Check] = partial(check_nothing_leaves_after, delete)
+site_replays: Final[Check] = partial(replays.check_replays, count=48)
+server_replays: Final[Check] = partial(replays.check_answers, count=8)
 
 CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "no_clip": (sensitivity, clip, audited),
@@ -93,6 +127,8 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "unbounded_plan": (check_cost,),
     "norms_not_compared": (check_norms,),
     "chunk_falls_together": (check_damaged_windows,),
+    "no_drop": (check_the_messenger_reads_nothing,),
+    "rights_not_asked": (check_what_it_could_read_is_refused,),
     "leak_count": (replies,),
     "leak_norm": (replies,),
     "leak_text": (check_no_word_of_people,),
@@ -103,7 +139,36 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "prints": (check_process_is_silent,),
     "sends": (check_process_is_silent,),
     "writes_a_file": (check_process_is_silent,),
+    "believes_the_unsealed": (site_replays,),
+    "sees_no_transcript": (check_one_model_shown, check_state_of_a_round),
+    "forgets_what_it_saw": (check_state_of_a_round, check_one_model_shown),
+    "any_answer_will_do": (server_replays,),
+    "any_key_will_do": (site_replays, server_replays),
+    "agrees_to_anything": (check_near_plans,),
+    "signs_for_any_model": (check_masks,),
     "starts_a_process": (check_process_is_silent,),
+    "anybodys_word": (check_a_forged_refusal_removes_nobody,),
+    "any_question": (check_an_older_release_is_no_answer,),
+    "few_are_enough": (check_too_few_make_no_round,),
+    "state_not_compared": (check_a_release_of_another_state_is_refused,),
+    "unsigned_lists": (check_split_view,),
+    "any_model": (check_one_model,),
+    "lists_forgotten": (check_one_share,),
+    "unsigned_keys": (check_signed_keys,),
+    "any_number": (check_small_cohorts,),
+    "without_own_mask": (check_own_mask,),
+    "unmasked": (check_hidden,),
+    "thin_shares": (check_noise,),
+    "noised_once": (check_fresh,),
+    "to_nearest": (check_rounding,),
+    "to_nearest_unverified": (check_rounding,),
+    "no_integer_clip": (check_integer_sensitivity,),
+    "agreement_not_asked": (check_only_agreed_plans_run,),
+    "agreement_asked_once": (check_an_agreement_can_end,),
+    "plan_of_another_site": (check_a_plan_fits_the_site,),
+    "cards_not_compared": (check_swapped_cards_are_refused,),
+    "any_sender": (check_other_coordinators_are_refused,),
+    "revocation_forgotten": (check_revoked_sites_are_in_no_plan,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
 

@@ -19,9 +19,11 @@ from client.speed import Speed
 from client.users import Users
 from common.errors import Refusal, RefusalCode
 from common.noise import Source
+from common.plan import Plan
 from common.wire import decode_acceptance, encode_plan
 from simulations.grid import InProcessGrid
 from tests.client.test_app import send, site_file
+from tests.secagg_round import secagg_plan
 from tests.small_site import make_plan, new_ledger
 
 POLICY = SitePolicy(unit="user", trust=("local",), methods=("dp_sgd",))
@@ -69,6 +71,28 @@ def test_each_rule_refuses_what_is_just_beyond_it(rule: str, change: dict[str, A
     assert caught.value.code is RefusalCode.POLICY
     relaxed: dict[str, Any] = {rule: getattr(POLICY, rule)}
     replace(STRICT, **relaxed).admit(plan, PEOPLE)  # control: it is this rule that refuses
+
+
+@pytest.mark.parametrize(
+    ("rule", "least", "plan"),
+    [
+        ("min_survivors", 4, secagg_plan(5, 4)),
+        ("min_survivors", 5, secagg_plan(5, 5)),
+        ("min_colluders", 2, secagg_plan(7, 5, 2)),
+    ],
+)
+def test_how_few_sites_and_colluders_a_sum_may_have_is_the_sites_own_rule(
+    rule: str, least: int, plan: Plan
+) -> None:
+    rules: dict[str, Any] = {"trust": ("local", "secagg"), rule: least}
+    policy = replace(POLICY, **rules)
+    policy.admit(plan, PEOPLE)
+    policy.admit(make_plan(), PEOPLE)  # under local nobody depends on other sites
+    with pytest.raises(Refusal, match=rule) as caught:
+        replace(policy, **{**rules, rule: least + 1}).admit(plan, PEOPLE)
+    assert caught.value.code is RefusalCode.POLICY
+    with pytest.raises(Refusal, match="trust model"):
+        POLICY.admit(plan, PEOPLE)  # secure aggregation is asked for, never on by itself
 
 
 def test_the_cohort_is_counted_with_the_sites_own_constant() -> None:

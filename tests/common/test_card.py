@@ -42,7 +42,7 @@ def test_a_forged_card_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_byte_of_a_card_can_be_changed(tmp_path: Path) -> None:
-    """Every byte, each in two ways: what is still read says the very same, such as more space between words."""
+    """Every byte, each in two ways: what is still read says the very same, as where a space is a line."""
     path, card = tmp_path / "card.json", card_of()
     card.write(path)
     content = path.read_bytes()
@@ -101,7 +101,7 @@ def test_a_card_that_could_mislead_is_none(field: str, value: object) -> None:
 
 def test_an_expired_card_is_refused_and_one_of_the_future_names_the_clock() -> None:
     card_of(issued=NOW).require_current("its", "renew it")
-    with pytest.raises(Refusal, match="was valid until .*: renew it") as expired:
+    with pytest.raises(Refusal, match=r"was valid until .*: renew it") as expired:
         card_of(valid_until=NOW - 1).require_current("its", "renew it")
     with pytest.raises(Refusal, match="check the clock") as early:
         card_of(issued=NOW + 90_000, valid_until=NOW + 100_000).require_current("its", "renew it")
@@ -114,9 +114,9 @@ def test_a_fingerprint_is_compared_as_people_read_it_out() -> None:
     card = card_of()
     for told in (card.fingerprint, card.fingerprint.lower(), card.fingerprint.replace("-", " ")):
         compare(card, told, "they")
-    for told in (None, "", card.fingerprint[:-1], card_of(population=8).fingerprint):
+    for wrong in (None, "", card.fingerprint[:-1], card_of(population=8).fingerprint):
         with pytest.raises(Refusal) as refused:
-            compare(card, told, "they")
+            compare(card, wrong, "they")
         assert refused.value.code == RefusalCode.FOREIGN
         assert card.fingerprint not in str(refused.value), "nobody can copy it instead of asking"
 

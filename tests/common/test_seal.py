@@ -39,7 +39,7 @@ def answer(content: RecordDict, site: str = "north", answers: str = SEAL.digest(
     unseal(content, public_name(key_of(site)), site, COORDINATOR, answers)
 
 
-def refused(check: Callable[..., None], *arguments: Any, code: RefusalCode = RefusalCode.FOREIGN) -> None:
+def refused(check: Callable[..., object], *arguments: Any, code: RefusalCode = RefusalCode.FOREIGN) -> None:
     with pytest.raises(Refusal) as caught:
         check(*arguments)
     assert caught.value.code is code

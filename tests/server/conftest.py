@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from simulations.config import Simulation
-from simulations.prepare import open_people, prepare
-from simulations.public_corpus import public_corpus
-
-ROUNDS = 3
+from tests.server.nodes import hub_in, prepared
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A prepared run of three sites."""
-    options: dict[str, int | float | str] = {"width": 4, "replicas": 1, "motions": 1}
-    config = Simulation(
-        people=30, motions=1, sites=3, rounds=ROUNDS, public_people=100, latent=4, options=options
-    )
-    data = open_people(config)
-    prepare(config, data, public_corpus(config, data), tmp_path)
-    return tmp_path
+    """A prepared run of three sites without a roster."""
+    shutil.copytree(prepared(), tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Path:
+    """A run of three sites with identities, two of which make a round."""
+    return hub_in(tmp_path)

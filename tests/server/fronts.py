@@ -65,7 +65,7 @@ def superlink(folder: Path) -> Iterator[Behind]:
             self.end_headers()
             self.wfile.write(ANSWER)
 
-        do_GET = do_POST = do_PUT = do_OPTIONS = do_CONNECT = answer
+        do_GET = do_POST = do_OPTIONS = do_CONNECT = answer  # noqa: N815
 
         def log_message(self, format: str, *arguments: object) -> None:
             return
@@ -129,11 +129,11 @@ def await_true(holds: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 @contextmanager
-def connected(port: int, authority: Path) -> Iterator[ssl.SSLSocket]:
+def connected(port: int, authority: Path, host: str = "localhost") -> Iterator[ssl.SSLSocket]:
     context = ssl.create_default_context(cafile=str(authority))
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as secure:
-            yield secure
+    plain = socket.create_connection(("127.0.0.1", port), timeout=60)
+    with plain, context.wrap_socket(plain, server_hostname=host) as secure:
+        yield secure
 
 
 def ask(port: int, authority: Path, request: bytes) -> bytes:

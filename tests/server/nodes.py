@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +21,13 @@ from common.seal import COORDINATOR, read_seal, seal
 from common.signing import load_key
 from server.checkpoint import KEY, Checkpoint
 from server.rounds import Settings, coordinate
+from simulations.config import Simulation
 from simulations.grid import InProcessGrid
 from simulations.identities import agree_all, federation_of, join_all
+from simulations.prepare import open_people, prepare
+from simulations.public_corpus import public_corpus
+
+ROUNDS = 3
 
 FIRST = 2
 """The number of the first node: the sites' nodes follow in the order of their files."""
@@ -80,6 +89,28 @@ def federated(folder: Path, **changes: Any) -> None:
         file.write_text(file.read_text() + f'\n[federation]\nfolder = "{federation_of(name)}"\n')
     agree_all(folder / "sites", plan)
     Checkpoint(plan, checkpoint.assets, checkpoint.state).save(folder, key)
+
+
+@cache
+def prepared() -> Path:
+    """A prepared run of three sites without a roster, once a process: to be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="fedmotion-prepared-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    config = Simulation(
+        people=30, motions=1, sites=3, rounds=ROUNDS, public_people=100, latent=4,
+        options={"width": 4, "replicas": 1, "motions": 1},
+    )  # fmt: skip
+    data = open_people(config)
+    prepare(config, data, public_corpus(config, data), folder)
+    return folder
+
+
+def hub_in(folder: Path) -> Path:
+    """A run of three sites with identities, two of which make a round."""
+    shutil.copytree(prepared(), folder / "hub")
+    federated(folder / "hub", min_sites=2)
+    settle(folder / "hub")
+    return folder / "hub"
 
 
 def settle(folder: Path, **changes: Any) -> None:

@@ -97,10 +97,20 @@ def test_noise_gives_epsilon_and_both_give_the_rounds() -> None:
     assert more["rounds"] > 150 and more["epsilon"] <= 8.0
 
 
-@pytest.mark.parametrize("trust", ["local", "central"])
+def test_a_secure_sum_buys_what_the_shares_of_m_less_c_sites_leave() -> None:
+    question = replace(QUESTION, sites=20, trust="secagg")
+    found, local = answer(question), answer(replace(question, trust="local"))
+    assert (found["min_sites"], found["colluders"]) == (18, 1) and "min_sites" not in local
+    assert found["noise_multiplier"] == local["noise_multiplier"]
+    assert local["model_noise"] / found["model_noise"] == pytest.approx(17**0.5)
+    wary = answer(replace(question, min_sites=15, colluders=5))
+    assert wary["model_noise"] / found["model_noise"] == pytest.approx((17 / 10) ** 0.5)
+
+
+@pytest.mark.parametrize("trust", ["local", "central", "secagg"])
 def test_a_person_at_several_sites_needs_more_noise_most_under_one_noise(trust: Any) -> None:
     one, three = (answer(replace(QUESTION, sites_per_person=k, trust=trust)) for k in (1, 3))
-    assert three["noise_multiplier"] > (2 if trust == "central" else 1.5) * one["noise_multiplier"]
+    assert three["noise_multiplier"] > (1.5 if trust == "local" else 2) * one["noise_multiplier"]
     events = [PrivacyEvent(**event) for event in three["events"]]
     assert (events[0].count, events[0].multiplicity) == ((150, 1) if trust == "local" else (50, 3))
     assert three["epsilon"] == epsilon(events, three["delta"]) <= 8.0
@@ -128,6 +138,10 @@ def test_a_person_at_several_sites_needs_more_noise_most_under_one_noise(trust: 
         ({"parameters": 0}, "--parameters is 0"),
         ({"sampling_rate": float("nan")}, "--sampling-rate is nan"),
         ({"trust": "nobody"}, "--trust is nobody"),
+        ({"trust": "secagg", "sites": 1}, "--sites is 1: it must be 2 or more under secagg"),
+        ({"trust": "secagg", "min_sites": 2}, "--min-sites is 2: it must be over half of 4 sites"),
+        ({"trust": "secagg", "min_sites": 5}, "--min-sites is 5: .* at most 4"),
+        ({"trust": "secagg", "colluders": 0}, "--colluders is 0"),
         ({"delta": 0.0}, "--delta is 0"),
         ({"delta": 1 / 2000}, "1/2000"),
     ],

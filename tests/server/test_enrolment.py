@@ -1,29 +1,22 @@
-"""Which node is which site is decided by seals: who comes late joins, who returns is known, who lies is not."""
+"""Which node is which site is decided by seals: late sites join, returning ones are known, liars are not."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from flwr.app import RecordDict
 
+from common.card import Card
 from common.errors import RefusalCode
 from common.parcel import encode_hello, encode_refusal
 from common.query import Acceptance
+from common.signing import load_key, public_name
 from common.wire import encode_acceptance
 from server.checkpoint import Checkpoint
-from tests.server.conftest import ROUNDS
-from tests.server.nodes import Nodes, federated, resealed, rows, run, settle
+from server.revocation import revoke
+from tests.server.nodes import ROUNDS, Nodes, resealed, rows, run, settle
 
 EAST, NORTH = "site-01", "site-02"
-
-
-@pytest.fixture
-def hub(folder: Path) -> Path:
-    """A run of three sites with identities, two of which make a round."""
-    federated(folder, min_sites=2)
-    settle(folder)
-    return folder
 
 
 def counts(folder: Path) -> list[int]:
@@ -95,5 +88,15 @@ def test_too_many_who_decline_end_the_run_at_once(hub: Path) -> None:
 
     settle(hub, patience=3600.0)
     outcome = run(hub, Nodes(hub, decline))
-    said = "1 of at least 2 sites are there; declined: site-01 with POLICY, site-02 with POLICY"
+    said = "1 of at least 2 sites are there; site-01 declined with POLICY, site-02 declined with POLICY"
     assert outcome["stopped"] == said
+
+
+def test_a_site_whose_key_is_revoked_takes_part_no_more(hub: Path) -> None:
+    key = load_key(hub / "sites" / "site-01.federation" / "keys" / "site.pem")
+    card = Card(role="site", name=EAST, key=public_name(key), valid_until=2**40, population=8).sign(key)
+    nodes = Nodes(hub)
+    (hub / "roster").mkdir()
+    nodes.at["round 2"] = lambda: revoke(hub, card)
+    assert run(hub, nodes)["accepted"] == [NORTH, nodes.names[2]]
+    assert counts(hub) == [3, 3, 2]

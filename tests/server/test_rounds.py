@@ -21,7 +21,7 @@ from server.checkpoint import Checkpoint
 from server.journal import append_row, forget_rows_after, metrics_row
 from simulations.grid import run_in_process
 from simulations.prepare import LOCK
-from tests.server.conftest import ROUNDS
+from tests.server.nodes import ROUNDS
 
 
 def site_that_is(away: dict[int, set[int]]) -> ClientApp:

@@ -17,7 +17,7 @@ from common.signing import load_key, public_name
 from common.witness import Head
 from server.checkpoint import KEY, Checkpoint
 from server.witnesses import WITNESSES, Witnesses
-from tests.server.conftest import ROUNDS
+from tests.server.nodes import ROUNDS
 from tests.server.test_rounds import coordinate
 
 COORDINATOR, SITE = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
