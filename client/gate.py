@@ -207,12 +207,11 @@ class LocalGate:
             )
         if state.digest() != query.state_digest:
             raise Refusal(RefusalCode.MALFORMED, "the state is not the one that the query names")
-        expected = Layout.of(opened.method.parameters(opened.method.init(0)))
         try:
             given = Layout.of(opened.method.parameters(state))
         except (KeyError, FedmotionError):
             raise Refusal(RefusalCode.MALFORMED, "the state lacks parameters") from None
-        if given != expected:
+        if given != opened.layout:
             raise Refusal(RefusalCode.MALFORMED, "the state has parameters of other names or shapes")
         if any(value.dtype != torch.float32 for value in opened.method.parameters(state).values()):
             raise Refusal(RefusalCode.MALFORMED, "the state has parameters that are not float32")

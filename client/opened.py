@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -34,6 +35,11 @@ class Opened:
     method: GradientMethod
     assets: Assets
     chosen: Chosen
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Names and shapes of the parameters that a round must bring; drawn once, not in every round."""
+        return Layout.of(self.method.parameters(self.method.init(0)))
 
 
 def open_plan(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> Opened:

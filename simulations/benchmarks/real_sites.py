@@ -24,7 +24,7 @@ methods = ["dp_sgd"]
 declared_population = 8
 [budget]
 epsilon = 100.0
-delta = 1e-5
+delta = 1e-3
 [data.options]
 people = 8
 motions = 1
