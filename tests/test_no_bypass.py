@@ -30,7 +30,7 @@ SITE = ("client/", "common/", "protos/")
 
 SPEAKERS = {"client/agreement.py", "client/cli.py", "client/conversion.py", "client/data.py",
             "client/joining.py", "client/operation.py", "client/synthesise.py",
-            "common/keys_cli.py"}  # fmt: skip
+            "common/card.py", "common/keys_cli.py"}  # fmt: skip
 """Commands that talk to the person at the site and write what that person asks for."""
 DOORS = {"client/service.py", "client/remote.py", "common/monitoring.py"}
 """The two ends of the gate's socket, and the supervisor's health page, which the gate may not import."""
