@@ -93,6 +93,7 @@ def test_what_is_no_card_is_one_line(content: str, tmp_path: Path) -> None:
     ("field", "value"),
     [("name", "a/b"), ("key", "ab"), ("valid_until", 0), ("population", -1), ("address", "hub:1\nfake: yes"),
      ("address", "\x1b[2J"), ("issued", NOW + 2000), ("node_key", "x" * 20_000)],
+    ids=lambda value: ascii(value)[:20] if isinstance(value, str) else "number",
 )  # fmt: skip
 def test_a_card_that_could_mislead_is_none(field: str, value: object) -> None:
     with pytest.raises(InputError, match=f"^{field} is"):

@@ -13,7 +13,7 @@ from common.errors import InputError
 from common.secagg.shamir import PRIME, SHARE, joined, split, well_formed
 
 
-@pytest.mark.parametrize("secret", [bytes(32), b"\xff" * 32, os.urandom(32)])
+@pytest.mark.parametrize("secret", [bytes(32), b"\xff" * 32, os.urandom(32)], ids=["0", "255", "any"])
 def test_any_threshold_of_shares_gives_the_secret(secret: bytes) -> None:
     shares = dict(enumerate(split(secret, 3, range(1, 7)), 1))
     assert all(len(share) == SHARE and well_formed(share) for share in shares.values())
