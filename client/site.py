@@ -129,7 +129,10 @@ class SiteFile(_Table):
 
     def rules(self) -> SitePolicy:
         """What the site refuses, budget apart."""
-        return SitePolicy(unit=self.unit, trust=self.trust, methods=self.methods, **dict(self.policy))
+        return SitePolicy(
+            unit=self.unit, trust=self.trust, methods=self.methods, seeded=self.test_seed is not None,
+            **dict(self.policy),
+        )  # fmt: skip
 
     def create_ledger(self) -> None:
         """Make the site's ledger, once; raises InputError where one exists."""

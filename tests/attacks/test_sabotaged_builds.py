@@ -60,6 +60,7 @@ from tests.attacks.test_strangers import (
     check_only_agreed_plans_run,
     check_other_coordinators_are_refused,
     check_revoked_sites_are_in_no_plan,
+    check_seeded_noise_is_in_no_real_run,
     check_swapped_cards_are_refused,
 )
 from tests.client.test_integers import check_rounding
@@ -166,6 +167,7 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "cards_not_compared": (check_swapped_cards_are_refused,),
     "any_sender": (check_other_coordinators_are_refused,),
     "revocation_forgotten": (check_revoked_sites_are_in_no_plan,),
+    "seed_not_asked": (check_seeded_noise_is_in_no_real_run,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
 
