@@ -50,6 +50,11 @@ def seed_not_asked(patch: Patch) -> None:
     patch.setattr(SiteFile, "rules", lambda self: replace(real(self), seeded=False))
 
 
+def answers_at_once(patch: Patch) -> None:
+    """An answer leaves when it is made."""
+    patch.setattr(client.door.Door, "_keep_pace", lambda *_: None)
+
+
 def revocation_forgotten(patch: Patch) -> None:
     patch.setattr(server.admission, "revoked", lambda folder: frozenset())
 
@@ -62,4 +67,5 @@ STRANGERS: Final[dict[str, Callable[[Patch], None]]] = {
     "any_sender": any_sender,
     "revocation_forgotten": revocation_forgotten,
     "seed_not_asked": seed_not_asked,
+    "answers_at_once": answers_at_once,
 }
