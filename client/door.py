@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -74,14 +76,19 @@ class Gate(Protocol):
 
 
 class Door:
-    """One site's gate as messages reach it; with a `membership` it answers its coordinator alone."""
+    """One site's gate as messages reach it; with a `membership` it answers its coordinator alone.
 
-    def __init__(self, gate: Gate, membership: Membership | None = None) -> None:
+    With a `pace` above 0 the answer to a Query leaves a whole multiple of so many seconds after it came:
+    how long computing took tells how many people were drawn.
+    """
+
+    def __init__(self, gate: Gate, membership: Membership | None = None, pace: float = 0.0) -> None:
         self._gate = gate
         self._membership = membership
+        self._pace = pace
         self._handlers: Final[dict[str, Callable[[RecordDict], RecordDict]]] = {
             "Plan": self._accept,
-            "Query": self._release,
+            "Query": self._release_in_time,
             "Advertise": self._step(Advertise, lambda asked: gate.advertise(asked)),
             "Cohort": self._step(Cohort, lambda asked: gate.share(asked)),
             "Confirm": self._step(Confirm, lambda asked: gate.confirm(asked)),
@@ -135,6 +142,18 @@ class Door:
                 RefusalCode.FOREIGN, "the plan is for a federation, and this site's file has no [federation]"
             )
         return encode_acceptance(self._gate.accept(plan, arrays))
+
+    def _release_in_time(self, content: RecordDict) -> RecordDict:
+        """A release or a refusal at the site's pace, before anything says that it was made."""
+        begun = time.monotonic()
+        try:
+            return self._release(content)
+        finally:
+            self._keep_pace(time.monotonic() - begun)
+
+    def _keep_pace(self, passed: float) -> None:
+        if self._pace > 0:
+            time.sleep(self._pace * math.ceil(passed / self._pace) - passed)
 
     def _release(self, content: RecordDict) -> RecordDict:
         query, state = decode_query(content)

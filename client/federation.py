@@ -23,6 +23,8 @@ class FederationTable(BaseModel):
 
     Started as root, the gate becomes `gate_user` and the messenger `messenger_user` (names or numbers);
     `allow_root` lets both stay root, as in a container of one user.
+
+    `pace` is in seconds: see `client.door.Door`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +34,7 @@ class FederationTable(BaseModel):
     messenger_user: int | str | None = None
     allow_root: bool = False
     monitoring: int | None = Field(default=None, ge=1, le=65535)
+    pace: float = Field(default=0.0, ge=0, le=3600)
 
 
 @dataclass(frozen=True, kw_only=True)

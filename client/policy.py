@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from common.errors import Refusal, RefusalCode
 from common.event import MOST_STEPS, Trust, Unit
 from common.methods import option_of
-from common.plan import Plan
+from common.plan import TEST_RUN, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,8 @@ class SitePolicy:
     enter a round, `min_sites_per_person` the plan's declared number of sites that one
     person may be at: a plan that declares fewer counts too little for this site's people. Under
     `secagg`, `min_survivors` bounds the sites in a sum from below (the plan's m), and `min_colluders`
-    how many of them may be the server's without harm (its c).
+    how many of them may be the server's without harm (its c). `seeded` is the test mode: who knows the seed
+    takes the noise away, so the site is in no run whose name does not say that it is a test.
     """
 
     unit: Unit
@@ -34,6 +35,7 @@ class SitePolicy:
     min_sites_per_person: int = 1
     min_survivors: int = 1
     min_colluders: int = 1
+    seeded: bool = False
 
     def admit(self, plan: Plan, declared_population: int) -> None:
         """Raise Refusal(POLICY) unless `plan` is within the rules; looks at public facts only."""
@@ -43,6 +45,8 @@ class SitePolicy:
             _refuse(f"trust model {plan.trust} is not among {self.trust}")
         if plan.method not in self.methods:
             _refuse(f"method {plan.method!r} is not among {self.methods}")
+        if self.seeded and not plan.run_id.startswith(TEST_RUN):
+            _refuse("the site is in test mode, which promises nothing: take test_seed out of its file")
         cohort = plan.sampling_rate * declared_population
         self._at_least("min_noise_multiplier", plan.noise_multiplier, self.min_noise_multiplier)
         self._at_least("min_cohort", cohort, self.min_cohort)

@@ -129,7 +129,10 @@ class SiteFile(_Table):
 
     def rules(self) -> SitePolicy:
         """What the site refuses, budget apart."""
-        return SitePolicy(unit=self.unit, trust=self.trust, methods=self.methods, **dict(self.policy))
+        return SitePolicy(
+            unit=self.unit, trust=self.trust, methods=self.methods, seeded=self.test_seed is not None,
+            **dict(self.policy),
+        )  # fmt: skip
 
     def create_ledger(self) -> None:
         """Make the site's ledger, once; raises InputError where one exists."""
@@ -150,7 +153,8 @@ class SiteFile(_Table):
     def open_door(self, data: DataSet | None = None) -> Door:
         """The site as messages reach it: its gate, under seal where it is a member of a federation."""
         membership = None if self.federation is None else self.membership()
-        return Door(self.open_gate(data, None if membership is None else membership.key), membership)
+        gate = self.open_gate(data, None if membership is None else membership.key)
+        return Door(gate, membership, self._pace)
 
     def open_resident(self) -> Door:
         """The site as a service has it: its people are read now, so that nothing is found amiss later."""
@@ -165,7 +169,11 @@ class SiteFile(_Table):
         except BaseException:
             gate.close()
             raise
-        return Door(gate, membership)
+        return Door(gate, membership, self._pace)
+
+    @property
+    def _pace(self) -> float:
+        return 0.0 if self.federation is None else self.federation.pace
 
     def membership(self) -> Membership:
         """The site's place in its federation; InputError where it has none, or has not joined yet."""

@@ -71,12 +71,13 @@ class Site:
         self.keys.complete()
         self.read.create_ledger()
 
-    def set(self, people: int, **changes: Any) -> None:
+    def set(self, people: int, pace: float = 0.0, **changes: Any) -> None:
         """Write the site's file, with so many declared people."""
         file = SiteFile(
             name=self.name, ledger=Path(f"{self.name}.sqlite"), unit="user", methods=("dp_sgd",),
             trust=("local", "secagg"), declared_population=people,
-            budget=BudgetTable(epsilon=100.0, delta=1e-3), federation=FederationTable(folder=Path(self.name)),
+            budget=BudgetTable(epsilon=100.0, delta=1e-3),
+            federation=FederationTable(folder=Path(self.name), pace=pace),
             **changes,
         )  # fmt: skip
         self.file.write_text(to_toml(file.model_dump(exclude_none=True, mode="json")))

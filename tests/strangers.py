@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -11,6 +12,7 @@ import client.door
 import client.joining
 import server.admission
 from client.membership import Membership
+from client.site import SiteFile
 from common.seal import read_seal
 
 Patch = pytest.MonkeyPatch
@@ -42,6 +44,17 @@ def any_sender(patch: Patch) -> None:
     patch.setattr(client.door, "unseal", lambda content, *_: read_seal(content))
 
 
+def seed_not_asked(patch: Patch) -> None:
+    """A site in test mode keeps its rules, and says nothing of its seed."""
+    real = SiteFile.rules
+    patch.setattr(SiteFile, "rules", lambda self: replace(real(self), seeded=False))
+
+
+def answers_at_once(patch: Patch) -> None:
+    """An answer leaves when it is made."""
+    patch.setattr(client.door.Door, "_keep_pace", lambda *_: None)
+
+
 def revocation_forgotten(patch: Patch) -> None:
     patch.setattr(server.admission, "revoked", lambda folder: frozenset())
 
@@ -53,4 +66,6 @@ STRANGERS: Final[dict[str, Callable[[Patch], None]]] = {
     "cards_not_compared": cards_not_compared,
     "any_sender": any_sender,
     "revocation_forgotten": revocation_forgotten,
+    "seed_not_asked": seed_not_asked,
+    "answers_at_once": answers_at_once,
 }

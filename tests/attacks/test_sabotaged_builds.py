@@ -57,9 +57,11 @@ from tests.attacks.test_split_view import check_masks, check_one_model, check_st
 from tests.attacks.test_strangers import (
     check_a_plan_fits_the_site,
     check_an_agreement_can_end,
+    check_answers_keep_the_pace,
     check_only_agreed_plans_run,
     check_other_coordinators_are_refused,
     check_revoked_sites_are_in_no_plan,
+    check_seeded_noise_is_in_no_real_run,
     check_swapped_cards_are_refused,
 )
 from tests.client.test_integers import check_rounding
@@ -166,6 +168,8 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "cards_not_compared": (check_swapped_cards_are_refused,),
     "any_sender": (check_other_coordinators_are_refused,),
     "revocation_forgotten": (check_revoked_sites_are_in_no_plan,),
+    "seed_not_asked": (check_seeded_noise_is_in_no_real_run,),
+    "answers_at_once": (check_answers_keep_the_pace,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
 

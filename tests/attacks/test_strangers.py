@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from common.errors import InputError, Refusal, RefusalCode
 from common.plan import Plan
 from common.wire import decode_acceptance, encode_plan, encode_query
 from tests.joined import Coordinator, Site
-from tests.small_site import ask, make_state
+from tests.small_site import POPULATION, ask, make_state
+
+PACE = 1.0
 
 
 @contextmanager
@@ -82,6 +85,33 @@ def check_a_plan_fits_the_site(folder: Path) -> None:
         assert written(north) == (0, 0)
 
 
+def check_seeded_noise_is_in_no_real_run(folder: Path) -> None:
+    """A site whose noise can be drawn again by whoever knows its seed is in no run that promises."""
+    hub, north = Coordinator(folder), Site(folder)
+    north.join(hub)
+    north.set(POPULATION, test_seed=7)
+    plan = hub.plan(code=installed())
+    test = replace(plan, run_id="test-7")
+    with closing(north.read.open_door()) as door:
+        for each in (plan, test):
+            north.membership.keep_agreement(each.digest())
+        assert code_of(door.answer(hub.says(encode_plan(plan, {}), "north"))) == RefusalCode.POLICY
+        assert code_of(door.answer(hub.says(encode_plan(test, {}), "north"))) is None
+    assert test.guarantee == "none" and plan.guarantee != "none" and written(north) == (1, 0)
+
+
+def check_answers_keep_the_pace(folder: Path) -> None:
+    """A refused question takes as long as one that computes: when an answer leaves tells of nobody."""
+    hub, north = Coordinator(folder), Site(folder)
+    north.join(hub)
+    north.set(POPULATION, pace=PACE)
+    with closing(north.read.open_door()) as door:
+        question = hub.says(query(hub.plan(code=installed()), 1), "north")
+        begun = time.monotonic()
+        assert code_of(door.answer(question)) == RefusalCode.UNKNOWN_PLAN
+        assert time.monotonic() - begun >= PACE
+
+
 def check_swapped_cards_are_refused(folder: Path) -> None:
     """A card that took another's place on its way is neither pinned at the site nor in the roster."""
     hub, north = Coordinator(folder), Site(folder)
@@ -139,6 +169,14 @@ def test_an_agreement_taken_back_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_plan_for_another_site_never_runs(tmp_path: Path) -> None:
     check_a_plan_fits_the_site(tmp_path)
+
+
+def test_a_site_in_test_mode_is_in_no_run_that_promises(tmp_path: Path) -> None:
+    check_seeded_noise_is_in_no_real_run(tmp_path)
+
+
+def test_an_answer_leaves_at_the_sites_pace(tmp_path: Path) -> None:
+    check_answers_keep_the_pace(tmp_path)
 
 
 def test_a_swapped_card_is_never_believed(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_method_without_a_bound_on_motions_is_refused_where_one_is_asked_for()
 def test_the_file_has_every_rule_and_the_same_defaults() -> None:
     rules = {item.name: item.default for item in fields(SitePolicy)}
     table = {name: item.default for name, item in PolicyTable.model_fields.items()}
-    assert set(table) | {"unit", "trust", "methods"} == set(rules)
+    assert set(table) | {"unit", "trust", "methods", "seeded"} == set(rules)
     assert all(rules[name] == default for name, default in table.items())
 
 
