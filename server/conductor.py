@@ -181,7 +181,10 @@ class Conductor:
 
     def _say(self, state: str, **changes: Any) -> None:
         self._now = replace(self._now, state=state, **{"words": "", **changes})
-        write_json(self._flower.run / STATE, asdict(self._now))
+        try:
+            write_json(self._flower.run / STATE, asdict(self._now))
+        except InputError as error:  # a full disk: the run waits for space, and goes on from its checkpoint
+            _log.warning("%s", error)
         _log.info("%s %s", state, self._now.words)
 
 
