@@ -84,7 +84,7 @@ class Conductor:
                 if self._outcome() is not None:
                     break
                 wait = _FIRST_WAIT if time.monotonic() - begun > _CALM_SECONDS else wait
-                self._say("restarting", words="the ServerApp ended without a word: see logs/superexec.log")
+                self._say("restarting", words="the ServerApp ended before its run: see logs/run.log")
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
             self._say("closing")

@@ -21,6 +21,7 @@ from server.server_file import ServerFile
 from server.status import PAUSE, STATUS
 from server.superlink import Flower, FlowerError
 
+
 def overview(config: ServerFile, folder: Path) -> dict[str, Any]:
     """Processes, run, sites and budget as JSON; every epsilon with all that it stands under."""
     place = config.folder / "run"

@@ -1,4 +1,4 @@
-"""Clocks that differ and dates that pass in mid-run: a site's clock, the front's certificate, a site's card."""
+"""Clocks that differ and dates that pass in mid-run: a gate's clock, the front's certificate, a card."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_clock_two_hours_off_works_and_one_past_the_cards_refuses_in_words(
     (running.folder / "clock").write_text("+400d\n")
     wait_for("a round without it", lambda: latest(running) == {"north", "west"}, 120)
     assert "EXPIRED" in told.read_text() and "card was valid until" in told.read_text()
-    assert "2027" not in (running.state / "logs" / "superexec.log").read_text()  # a code left, and no date
+    assert "2027" not in (running.state / "logs" / "run.log").read_text()  # a code left, and no date
     (running.folder / "clock").write_text("+2h\n")
     all_back(running)
     record_property("crash", "a clock 400 days off")
@@ -117,7 +117,7 @@ def test_a_card_that_runs_out_in_mid_run_ends_that_sites_part_and_the_others_go_
     wait_for("the end of its time", lambda: time.time() > ends, CARD_SHORT)
     running.goes_on(2)
     assert latest(running) == {"east", "north"}
-    said = (running.state / "logs" / "superexec.log").read_text()
+    said = (running.state / "logs" / "run.log").read_text()
     assert re.search(r"west.*expired", said), said[-2000:]
     told = running.folder / "west" / "federation" / "logs" / "site" / "site.log"
     assert "the plan believes this site until" in told.read_text()

@@ -40,7 +40,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
 
 def _said_of(federation: Federation, site: str) -> list[str]:
     """What the server's log says of refusals of a site's answers."""
-    said = (federation.state / "logs" / "superexec.log").read_text(errors="replace").splitlines()
+    said = (federation.state / "logs" / "run.log").read_text(errors="replace").splitlines()
     return [line for line in said if f"{site}, round" in line]
 
 
