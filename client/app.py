@@ -47,7 +47,8 @@ app = ClientApp()
 @app.query("hello")
 def hello(message: Message, context: Context) -> Message:
     """Say which site this node stands for: nobody believes it before the site seals an answer."""
-    return Message(encode_hello(_name(context)), reply_to=message)
+    content = encode_hello(_name(context))
+    return Message(content, reply_to=message)
 
 
 @app.query("plan")

@@ -27,6 +27,10 @@ LOSS_SHARE: Final = 0.1
 """A loss of 1 takes this share of the clip norm, where the loss is released as well."""
 
 _FEW: Final = 10
+_AS_SAID: Final = (
+    "clip_norm", "sampling_rate", "unit", "trust", "rounds", "steps_per_round", "sites_per_person",
+    "compression", "keep", "coordinator_key", "roster", "colluders", "code",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,27 +85,15 @@ def make_plan(terms: Terms, assets: Assets, run_id: str | None = None) -> Plan:
         method=terms.method,
         options=options_of(method),
         dimension=dimension,
-        clip_norm=terms.clip_norm,
         noise_multiplier=noise,
-        sampling_rate=terms.sampling_rate,
-        unit=terms.unit,
-        trust=terms.trust,
-        rounds=terms.rounds,
-        steps_per_round=terms.steps_per_round,
         delta=delta,
         arrays_digest=digest_arrays(assets.arrays()),
         labels=assets.codec.labels,
         codec=assets.codec.description(),
         text=assets.text_description(),
         loss_weight=LOSS_SHARE * terms.clip_norm if terms.loss_curve else 0.0,
-        sites_per_person=terms.sites_per_person,
-        compression=terms.compression,
-        keep=terms.keep,
-        coordinator_key=terms.coordinator_key,
-        roster=terms.roster,
         min_sites=terms.min_sites or fewest(terms.trust, len(terms.roster)),
-        colluders=terms.colluders,
-        code=terms.code,
+        **{name: getattr(terms, name) for name in _AS_SAID},
         **fixed,
     )
 

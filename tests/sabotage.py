@@ -32,13 +32,13 @@ from common.generator.assets import Assets
 from common.generator.codecs import load_codec
 from common.generator.embeddings import Embeddings
 from common.noise import Source
-from common.process import OsUser
 from common.query import Query, Release
 from tests.clipping import rows_of
 from tests.forgeries import FORGERIES
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
 from tests.sabotage_rounds import ROUNDS
 from tests.sabotage_secagg import SECAGG
+from tests.sabotage_users import USERS
 from tests.strangers import STRANGERS
 
 
@@ -254,16 +254,6 @@ def chunk_falls_together(patch: Patch) -> None:
     patch.setattr(client.users, "_encode", encode)
 
 
-def no_drop(patch: Patch) -> None:
-    """A site that was started as root goes on as root."""
-    patch.setattr(OsUser, "become", lambda _: None)
-
-
-def rights_not_asked(patch: Patch) -> None:
-    """A site starts whoever can read its data."""
-    patch.setattr(client.privilege, "_require", lambda *_, **__: None)
-
-
 DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "no_clip": no_clip,
     "loose_clip": loose_clip,
@@ -291,12 +281,11 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     "unbounded_plan": unbounded_plan,
     "norms_not_compared": norms_not_compared,
     "chunk_falls_together": chunk_falls_together,
-    "no_drop": no_drop,
-    "rights_not_asked": rights_not_asked,
     **LEAKS,
     **ROUNDS,
     **FORGERIES,
     **SECAGG,
+    **USERS,
     **STRANGERS,
 }
 
