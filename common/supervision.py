@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from common import supervised
 from common.errors import InputError
 from common.process import OsUser, Process, die_with_parent, ended, forgo_privileges
 from common.rotating import RotatingFile, last_lines
@@ -116,6 +117,8 @@ class Supervisor:
         require_stopped(self._folder)
         with exclusive(self._folder / LOCK), self._listening():
             try:
+                before = supervised.read_status(self._folder)
+                supervised.end_remains(before, {child.name: child.folder for child in self._children})
                 for child in self._children:
                     watched = Watched(name=child.name, state="waiting", since=time.time())
                     self._workers[child.name] = _Worker(

@@ -38,14 +38,14 @@ def descendant(parent: int, program: str) -> int | None:
     return None
 
 
-def left_behind(folder: Path) -> list[str]:
-    """Command lines of processes that work in `folder` or name it."""
-    found = []
+def left_behind(folder: Path) -> dict[int, str]:
+    """Command lines of processes that work in `folder` or name it, by number."""
+    found = {}
     for pid, _, line in processes():
         try:
             place = os.readlink(f"/proc/{pid}/cwd")
         except OSError:
             continue
         if pid != os.getpid() and str(folder) in f"{line} {place}":
-            found.append(line)
+            found[pid] = line
     return found

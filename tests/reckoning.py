@@ -109,7 +109,7 @@ def kept_releases(federation: Federation, round: int) -> dict[str, torch.Tensor]
         with Ledger.read(federation.folder / site / "ledger.sqlite") as ledger:
             latest = ledger.accounts.plan(digest).latest
             if latest is not None and latest.round == round and latest.stored is not None:
-                payload = ledger.attachment(latest.stored)
+                payload = ledger._book.attachment(latest.stored)
                 values = np.frombuffer(payload, dtype="<f4").astype(np.float64)
                 found[site] = torch.from_numpy(values)
     return found

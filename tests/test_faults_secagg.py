@@ -69,12 +69,6 @@ class Round:
         return sorted(transcript(federation.folder_of_run)[self.number]), paid
 
 
-def _back(federation: Federation) -> None:
-    """Let the run go on until all sites are in a round."""
-    federation.run("server", "resume", federation.server)
-    all_back(federation)
-
-
 OTHERS = [site for site in SITES if site != "north"]
 
 
@@ -94,7 +88,6 @@ def test_three_of_four_complete_a_round_in_which_a_gate_is_killed_after_its(
     assert set(OTHERS) <= set(sites)
     assert ("north" in sites) == in_the_sum
     assert paid == {**dict.fromkeys(OTHERS, 1), "north": charged}
-    _back(running)
     record_property("crash", f"gate after {state}")
 
 
@@ -110,10 +103,7 @@ def test_a_charge_whose_release_never_left_stays_charged_and_is_in_no_sum(
         assert paid["north"] == 1
         if "north" not in sites:
             break
-        running.run("server", "resume", running.server)
-        all_back(running)
     assert sites == OTHERS and paid == dict.fromkeys(SITES, 1)
-    _back(running)
     record_property("crash", "gate between charge and store")
 
 
@@ -144,7 +134,6 @@ def test_a_round_below_its_minimum_is_void_asked_again_and_charged_again(
     assert len(sites) >= 3
     assert all(paid[site] == 2 for site in ("east", "south") if site in sites), paid
     assert all(1 <= count <= 3 for count in paid.values()), paid
-    _back(running)
     record_property("crash", "two gates after their vectors")
 
 
@@ -161,7 +150,6 @@ def test_a_round_whose_serverapp_is_killed_is_asked_again_from_the_checkpoint(
     sites, paid = round.end()
     assert len(sites) >= 3
     assert paid["north"] == 2 and all(1 <= count <= 2 for count in paid.values()), paid
-    _back(running)
     record_property("crash", "serverapp after a vector")
 
 

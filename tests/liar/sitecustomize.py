@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def _lie(kind: str, release: Any, first: list[Any]) -> Any:
 
     first.append(release)
     total = release.total
-    broken = {
+    broken: dict[str, Callable[[], Any]] = {
         "longer": lambda: torch.cat([total, total]),
         "shorter": lambda: total[:-1].clone(),
         "matrix": lambda: total.reshape(1, -1),
@@ -41,7 +42,7 @@ def _install() -> None:
     def release(self: LocalGate, *arguments: Any) -> Any:
         return _lie(Path(os.environ["LIE"]).read_text(), real(self, *arguments), first)
 
-    LocalGate.release = release  # type: ignore[method-assign]
+    LocalGate.release = release  # type: ignore[assignment, method-assign]
 
 
 if "LIE" in os.environ and "client.service" in sys.orig_argv:
