@@ -212,6 +212,10 @@ def main(arguments: list[str]) -> int:
     except FedmotionError as error:
         print(error)
         return error.exit_code
+    except OSError as error:
+        words = error.strerror or "the disk is full, or not ours to write"
+        print(f"the run waits, as its folder cannot be written: {words}; free space")
+        return CRASHED
     except Exception:
         _log.exception("the conductor failed")
         return CRASHED

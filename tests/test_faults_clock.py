@@ -35,10 +35,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """Three sites, any two of which are enough; the clock of east's gate is two hours ahead if it can be."""
     folder, library = tmp_path_factory.mktemp("clock"), _library()
     (folder / "clock").write_text("+2h\n")
-    clock = (
-        "env", f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={folder / 'clock'}", "FAKETIME_NO_CACHE=1",
-        "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1",
-    )  # fmt: skip
+    strange = Path(__file__).parent / "strange"
+    clock = ("env", f"PYTHONPATH={strange}", f"SKEW={folder / 'clock'}", f"SKEWED={library}")
     federation = Federation(
         folder, trust="local", rounds=500, min_sites=2, deadline=30, budget=40.0,
         around={} if library is None else {"east": clock},

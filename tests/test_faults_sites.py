@@ -14,7 +14,7 @@ from tests.process_tree import left_behind
 from tests.reckoning import all_back, charges, checkpoint_of, latest, paused, require_consistent, transcript
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
-DEADLINE = 15
+DEADLINE = 30
 LIES = ("longer", "shorter", "matrix", "not a number", "whole numbers", "double", "another name", "replay")
 Note = Callable[[str, object], None]
 
@@ -24,7 +24,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """Three sites, any two of which are enough; what the code of site west says is in the file `lie`."""
     folder = tmp_path_factory.mktemp("sites")
     (folder / "lie").write_text("")
-    lying = ("env", f"PYTHONPATH={Path(__file__).parent / 'liar'}", f"LIE={folder / 'lie'}")
+    lying = ("env", f"PYTHONPATH={Path(__file__).parent / 'strange'}", f"LIE={folder / 'lie'}")
     federation = Federation(
         folder, trust="local", rounds=2000, min_sites=2, deadline=DEADLINE, around={"west": lying}
     )

@@ -1,7 +1,7 @@
-"""A site whose installed code lies: imported by its gate's interpreter when its operator sets PYTHONPATH.
+"""A site whose gate is strange: imported by its interpreter when its operator sets PYTHONPATH to this folder.
 
-Everything else is real: process, keys, ledger, seals. What it does to its releases stands in the file that
-LIE names, and may change while it runs.
+All else is real: process, keys, ledger, seals. LIE names a file that says what the gate does to its releases,
+and may change while it runs; SKEW one that says how far off its clock is, as libfaketime in SKEWED reads it.
 """
 
 from __future__ import annotations
@@ -45,5 +45,20 @@ def _install() -> None:
     LocalGate.release = release  # type: ignore[assignment, method-assign]
 
 
-if "LIE" in os.environ and "client.service" in sys.orig_argv:
-    _install()
+def _skew() -> None:
+    """Become the same program under another clock."""
+    os.environ |= {
+        "LD_PRELOAD": os.environ["SKEWED"],
+        "FAKETIME_TIMESTAMP_FILE": os.environ["SKEW"],
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+if "client.service" in sys.orig_argv:
+    if "SKEW" in os.environ and "LD_PRELOAD" not in os.environ:
+        _skew()
+    if "LIE" in os.environ:
+        _install()
