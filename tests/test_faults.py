@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -147,6 +148,21 @@ def test_the_books_agree_after_all_crashes(running: Federation) -> None:
     found = require_consistent(running)
     for paid in found.values():
         assert set(paid.values()) == {1}, "under local trust a repeat is answered from the ledger"
+
+
+def test_control_books_that_count_a_release_twice_or_unpaid_are_noticed(running: Federation) -> None:
+    path = running.folder_of_run / "transcript.jsonl"
+    text = path.read_text()
+    *others, last = text.splitlines()
+    row = json.loads(last)
+    twice = {**row, "seen": [*row["seen"], row["seen"][0]]}
+    unpaid = {**row, "seen": [{**row["seen"][0], "site": "nobody"}, *row["seen"][1:]]}
+    for wrong in (twice, unpaid):
+        path.write_text("\n".join([*others, json.dumps(wrong)]) + "\n")
+        with pytest.raises((AssertionError, KeyError)):
+            require_consistent(running)
+    path.write_text(text)
+    require_consistent(running)
 
 
 def test_nothing_is_left_running_after_all_crashes(running: Federation) -> None:
