@@ -23,7 +23,7 @@ from tests.reckoning import (
     transcript,
 )
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 Note = Callable[[str, object], None]
 
 

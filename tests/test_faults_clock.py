@@ -21,7 +21,7 @@ from tests.deployed import Federation, wait_for
 from tests.process_tree import left_behind
 from tests.reckoning import all_back, latest, require_consistent
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 SHORT, CARD_SHORT = 15, 90  # seconds
 Note = Callable[[str, object], None]
 

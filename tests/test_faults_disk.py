@@ -15,7 +15,7 @@ from tests.process_tree import left_behind
 from tests.reckoning import all_back, checkpoint_of, latest, require_consistent
 from tests.small_disk import fill, free, small_disk
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 SITE_DISK, SERVER_DISK = 400, 400  # MiB; neither starts with less than 256 free
 Note = Callable[[str, object], None]
 

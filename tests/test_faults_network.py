@@ -15,7 +15,7 @@ from tests.namespaces import Network, listening, network
 from tests.process_tree import left_behind
 from tests.reckoning import all_back, latest, require_consistent
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 PARTITION = 30.0  # seconds
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}
 Note = Callable[[str, object], None]

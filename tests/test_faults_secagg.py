@@ -16,7 +16,7 @@ from tests.deployed import Federation, wait_for
 from tests.process_tree import descendant, left_behind
 from tests.reckoning import all_back, charges, checkpoint_of, paused, require_consistent, transcript
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 SITES = ("east", "north", "south", "west")
 Note = Callable[[str, object], None]
 

@@ -13,7 +13,7 @@ from tests.deployed import Federation, wait_for
 from tests.process_tree import left_behind
 from tests.reckoning import all_back, charges, checkpoint_of, latest, paused, require_consistent, transcript
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 DEADLINE = 30
 LIES = ("longer", "shorter", "matrix", "not a number", "whole numbers", "double", "another name", "replay")
 Note = Callable[[str, object], None]
