@@ -21,11 +21,9 @@ def _lie(kind: str, release: Any, first: list[Any]) -> Any:
     total = release.total
     broken: dict[str, Callable[[], Any]] = {
         "longer": lambda: torch.cat([total, total]),
-        "shorter": lambda: total[:-1].clone(),
         "matrix": lambda: total.reshape(1, -1),
         "not a number": lambda: torch.full_like(total, float("nan")),
         "whole numbers": lambda: torch.ones_like(total, dtype=torch.int32),
-        "double": lambda: total.to(torch.float64),
     }
     if kind in broken:
         return replace(release, total=broken[kind]())
