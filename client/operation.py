@@ -13,11 +13,13 @@ from typing import Annotated, Any
 import typer
 
 from client import crew
+from client.connection import trouble
 from client.federation import Outline
 from client.privilege import hand_over, prepare_folders, require_apart, require_programs, users_of
 from client.remote import standing_of
 from client.vitals import MEASURES, vitals
 from common import supervised
+from common.card import Card
 from common.errors import FedmotionError
 from common.logs import SITE
 from common.monitoring import monitoring
@@ -119,7 +121,16 @@ def describe(outline: Outline) -> dict[str, Any]:
         "state": "never started" if found is None else found.state,
         "processes": [] if found is None else found.describe()["children"],
         "gate": standing_of(outline.places.socket) if running else None,
+        "connection": _trouble(outline, found) if running else None,
     }
+
+
+def _trouble(outline: Outline, found: Status | None) -> str | None:
+    """Why the messenger says that it is not connected, in words; None while it is."""
+    messenger = None if found is None else found.child(crew.SUPERNODE)
+    if messenger is None or messenger.sign in ("", crew.CONNECTED):
+        return None
+    return trouble(Card.read(outline.places.coordinator, "coordinator"))
 
 
 def _tell_status(outline: Outline, as_json: bool) -> bool:
@@ -131,6 +142,8 @@ def _tell_status(outline: Outline, as_json: bool) -> bool:
     print(f"{outline.name}: {told['state']}")
     for process in told["processes"]:
         print(f"  {_said(Watched(**process))}")
+    if told["connection"]:
+        print(f"  {told['connection']}")
     for line in _gate_lines(told["gate"]) if told["gate"] else ():
         print(f"  {line}")
     return bool(told["running"])

@@ -128,3 +128,14 @@ def forgo_privileges() -> None:
 def ended(pid: int) -> bool:
     """Whether our child has ended; it is not reaped, so its number stays its own."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def end_session(leader: int, folder: Path) -> None:
+    """SIGKILL to what works in `folder` and is of the session that process `leader` led, dead or alive."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            session = int((place / "stat").read_text().rpartition(")")[2].split()[3])
+            if session == leader and (place / "cwd").samefile(folder):
+                os.kill(int(place.name), signal.SIGKILL)
+        except OSError:
+            continue

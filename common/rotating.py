@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +11,10 @@ MOST = 8 * 2**20
 
 
 class RotatingFile:
-    """Bytes appended to `path`, its owner's alone; file and predecessor hold at most `most` bytes each."""
+    """Bytes appended to `path`, its owner's alone; file and predecessor hold at most `most` bytes each.
+
+    On a full disk lines are lost, and nothing else: whoever writes them goes on.
+    """
 
     def __init__(self, path: Path, most: int = MOST) -> None:
         self.path = path
@@ -18,11 +22,12 @@ class RotatingFile:
         self._file = self._open()
 
     def write(self, content: bytes) -> None:
-        if self._file.tell() > 0 and self._file.tell() + len(content) > self._most:
-            self._file.close()
-            self.path.replace(self.path.with_name(f"{self.path.name}.1"))
-            self._file = self._open()
-        self._file.write(content)
+        with suppress(OSError):
+            if self._file.tell() > 0 and self._file.tell() + len(content) > self._most:
+                self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+                full, self._file = self._file, self._open()
+                full.close()
+            self._file.write(content)
 
     def close(self) -> None:
         self._file.close()

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from common.errors import FedmotionError, InputError
-from common.process import Process, ended
+from common.process import Process, end_session, ended
 from common.rotating import last_lines
 from common.storage import held, read_json, write_json
 
@@ -95,6 +95,15 @@ def status(folder: Path) -> Status | None:
         return found
     children = tuple(replace(child, state="stopped", pid=None) for child in found.children)
     return replace(found, state="crashed", children=children)
+
+
+def end_remains(before: Status | None, folders: Mapping[str, Path]) -> None:
+    """End what outlived a supervisor that was killed: of its children, by their folders, and theirs."""
+    if before is None or before.process.boot != Process.own().boot:
+        return
+    for child in before.children:
+        if child.pid is not None and child.name in folders:
+            end_session(child.pid, folders[child.name])
 
 
 def stop(folder: Path, patience: float = 180.0) -> bool:

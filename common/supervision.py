@@ -13,11 +13,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from common import supervised
 from common.errors import InputError
 from common.process import OsUser, Process, die_with_parent, ended, forgo_privileges
 from common.rotating import RotatingFile, last_lines
@@ -105,6 +106,7 @@ class Supervisor:
         self._asked = 0
         self._workers: dict[str, _Worker] = {}
         self._status = Status(process=Process.own(), since=time.time(), state="starting", code=0, children=())
+        self._kept = False
         self._pipes = selectors.DefaultSelector()
 
     def run(self) -> int:
@@ -115,6 +117,8 @@ class Supervisor:
         require_stopped(self._folder)
         with exclusive(self._folder / LOCK), self._listening():
             try:
+                before = supervised.read_status(self._folder)
+                supervised.end_remains(before, {child.name: child.folder for child in self._children})
                 for child in self._children:
                     watched = Watched(name=child.name, state="waiting", since=time.time())
                     self._workers[child.name] = _Worker(
@@ -229,13 +233,19 @@ class Supervisor:
         worker.pipe = -1
 
     def _tell(self, state: str, code: int = 0) -> None:
-        """On disk and to whoever listens, if anything changed."""
+        """On disk and to whoever listens, if anything changed; while the disk is full, tried again."""
         children = tuple(worker.watched for worker in self._workers.values())
         told = replace(self._status, state=state, code=code or self._status.code, children=children)
-        if told != self._status or not (self._folder / STATE).exists():
-            self._status = told
+        changed = told != self._status
+        if not changed and self._kept and (self._folder / STATE).exists():
+            return
+        self._status, self._kept = told, False
+        with suppress(InputError):
             write_status(self._folder, told)
-            self._note(told)
+            self._kept = True
+        if changed:
+            with suppress(OSError):  # what it is told may go to a log on the same disk
+                self._note(told)
 
     def _end(self) -> None:
         """All children at once: asked, then made to."""

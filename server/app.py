@@ -8,6 +8,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from server.rounds import coordinate
+from server.run_log import run_log
 
 app = ServerApp()
 
@@ -15,4 +16,6 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the plan in the folder that the run's configuration names."""
-    coordinate(grid, Path(str(context.run_config["run-dir"])))
+    folder = Path(str(context.run_config["run-dir"]))
+    with run_log(folder):
+        coordinate(grid, folder)

@@ -84,7 +84,7 @@ class Conductor:
                 if self._outcome() is not None:
                     break
                 wait = _FIRST_WAIT if time.monotonic() - begun > _CALM_SECONDS else wait
-                self._say("restarting", words="the ServerApp ended without a word: see logs/superexec.log")
+                self._say("restarting", words="the ServerApp ended before its run: see logs/run.log")
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
             self._say("closing")
@@ -181,7 +181,10 @@ class Conductor:
 
     def _say(self, state: str, **changes: Any) -> None:
         self._now = replace(self._now, state=state, **{"words": "", **changes})
-        write_json(self._flower.run / STATE, asdict(self._now))
+        try:
+            write_json(self._flower.run / STATE, asdict(self._now))
+        except InputError as error:  # a full disk: the run waits for space, and goes on from its checkpoint
+            _log.warning("%s", error)
         _log.info("%s %s", state, self._now.words)
 
 
@@ -209,6 +212,10 @@ def main(arguments: list[str]) -> int:
     except FedmotionError as error:
         print(error)
         return error.exit_code
+    except OSError as error:
+        words = error.strerror or "the disk is full, or not ours to write"
+        print(f"the run waits, as its folder cannot be written: {words}; free space")
+        return CRASHED
     except Exception:
         _log.exception("the conductor failed")
         return CRASHED

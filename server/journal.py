@@ -12,7 +12,7 @@ from typing import Any
 from common.accounting import ACCOUNTANT, DISPLAY_INTERVAL, epsilon
 from common.event import NEIGHBOURING
 from common.plan import Plan
-from common.storage import writing
+from common.storage import write_atomically, writing
 
 
 def metrics_row(plan: Plan, round: int, sites: int, claim: float, charges: int = 0) -> dict[str, Any]:
@@ -62,6 +62,7 @@ def forget_rows_after(path: Path, round: int) -> None:
     """Cut rows that a crash left beyond the checkpoint, half-written ones included."""
     if not path.exists():
         return
-    kept = path.read_bytes().split(b"\n")[:round]
-    with writing(path), path.open("wb") as file:
-        file.writelines(line + b"\n" for line in kept)
+    content = path.read_bytes()
+    kept = b"".join(line + b"\n" for line in content.split(b"\n")[:round])
+    if kept != content:  # whole or not at all: without its transcript a run cannot be resumed
+        write_atomically(path, kept)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ConfigToml = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The server's own file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Run = Annotated[str | None, typer.Option("--run", help="Which run; default: the newest.", show_default=False)]
-LOGS = ("server", "conductor", "superexec", "superlink", "front")
+LOGS = ("server", "conductor", "run", "superexec", "superlink", "front")
 _FOLLOW_SECONDS = 0.5
 
 server = typer.Typer(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from common.accounting import ACCOUNTANT, epsilon
+from common.errors import InputError
 from common.event import NEIGHBOURING
 from common.plan import Plan
 from common.run_plan import RUN_PLAN, read_run_plan
 from common.storage import read_json
 from common.supervised import Status, status
 from server.conductor import NODES, Conducting
+from server.preflight import LEAST_FREE, require_certificate
 from server.progress import last_row, readable
 from server.server_file import ServerFile
 from server.status import PAUSE, STATUS
@@ -40,8 +43,24 @@ def overview(config: ServerFile, folder: Path) -> dict[str, Any]:
             **_progress(folder, plan, told, rounds),
         },
         "sites": _sites(config, plan, rounds, running),
+        "warnings": list(_warnings(config)),
         "privacy": _privacy(folder, plan),
     }
+
+
+def _warnings(config: ServerFile) -> Iterator[str]:
+    """What keeps the run from going on and people alone can mend, with the way out."""
+    try:
+        if config.front.kind == "builtin":
+            require_certificate(config)
+    except InputError as error:
+        yield f"sites cannot connect: {error}; then stop and start the server"
+    free = shutil.disk_usage(config.folder).free
+    if free < LEAST_FREE:
+        yield (
+            f"{config.folder} has {free >> 20} MiB left: free space, and the run goes on from its checkpoint"
+            " by itself"
+        )
 
 
 def _state(found: Status) -> str:
@@ -132,6 +151,8 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {child['name']}: {'finished' if ended else child['state']}{number}{again}"
     words = f": {run['words']}" if run["words"] else ""
     yield f"run {run['id']}: {run['state']}{words}, round {run['round']} of {run['rounds']}{_left(run)}"
+    for warning in told["warnings"]:
+        yield f"  {warning}"
     for site in told["sites"]:
         said = {True: "connected", False: "not connected", None: "not asked: the server is down"}
         facts = [said[site["connected"]], *(word for word in ("enrolled", "answered") if site[word])]

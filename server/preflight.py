@@ -26,7 +26,7 @@ from server.server_file import ServerFile
 from server.superlink import DATABASE
 
 SECRET: Final = Path("keys") / "superexec.secret"
-_LEAST_FREE: Final = 256 * 2**20
+LEAST_FREE: Final = 256 * 2**20
 _BUSY_SECONDS: Final = 5.0
 
 
@@ -37,10 +37,10 @@ def require_ready(config: ServerFile, folder: Path) -> Plan:
             raise InputError(f"{config.folder / path} is missing: make it with fedmotion keys init")
     plan = _sound_plan(config, folder)
     free = shutil.disk_usage(config.folder).free
-    if free < _LEAST_FREE:
+    if free < LEAST_FREE:
         raise InputError(
             f"{free / 2**20:.0f} MiB are free where {config.folder} lies, and a run needs"
-            f" {_LEAST_FREE / 2**20:.0f}: free space"
+            f" {LEAST_FREE / 2**20:.0f}: free space"
         )
     require_sound(config.folder / "run" / DATABASE)
     if config.front.kind == "builtin":

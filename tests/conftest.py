@@ -41,8 +41,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The last line of `make attack` and `make attack-nightly`: what held, was caught, was audited."""
+    """The last line of `make attack`, `attack-nightly` and `test-deployment`: what held."""
     name = config.option.markexpr
+    if name == "deployment":
+        return _tell_survived(terminalreporter)
     if name not in ("attack", "nightly"):
         return
     passed = terminalreporter.getreports("passed")
@@ -57,6 +59,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         line += f"; epsilon audited {', '.join(audited)} (delta 1e-5, unit user, add or remove one user,"
         line += " accountant PLD, trust local, confidence 95 %)"
     terminalreporter.write_line(line)
+
+
+def _tell_survived(reporter: pytest.TerminalReporter) -> None:
+    passed = reporter.getreports("passed")
+    crashes = [value for report in passed for key, value in report.user_properties if key == "crash"]
+    broken = [*reporter.getreports("failed"), *reporter.getreports("error")]
+    line = f"deployment: {len(passed) - len(crashes)} held, {len(crashes)} crashes and faults survived"
+    if skipped := reporter.getreports("skipped"):
+        line += f", {len(skipped)} not possible here"
+    reporter.write_line(f"{line}, {len(broken)} failed")
 
 
 def _folder(name: str) -> Path:

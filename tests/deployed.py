@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -48,7 +49,7 @@ address = "{host}:{port}"
 kind = "builtin"
 host = "{host}"
 port = {port}
-
+{front}
 [run]
 start = "start"
 epsilon = 8.0
@@ -98,7 +99,10 @@ class Federation:
     people: int = 24
     budget: float = 20.0
     host: str = "127.0.0.1"
+    front: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    around: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By site: what its operator puts before the command that starts it."""
 
     @property
     def server(self) -> Path:
@@ -118,10 +122,10 @@ class Federation:
             code = shell.run(COMMANDS, [str(argument) for argument in arguments])
         return Done(code, said.getvalue(), complained.getvalue())
 
-    def start(self, *arguments: object) -> Done:
+    def start(self, *arguments: object, around: Sequence[str] = ()) -> Done:
         """A command that starts processes, in a process of its own, returning once they run."""
         done = subprocess.run(
-            [str(FEDMOTION), *map(str, arguments), "--detach"],
+            [*around, str(FEDMOTION), *map(str, arguments), "--detach"],
             cwd=self.folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment},
             capture_output=True,
@@ -159,6 +163,7 @@ class Federation:
             _SERVER.format(
                 host=self.host,
                 port=free_port(),
+                front=self.front,
                 rounds=self.rounds,
                 trust=self.trust,
                 min_sites=self.min_sites,
@@ -195,8 +200,11 @@ class Federation:
 
     def start_sites(self) -> None:
         for name in self.sites:
-            done = self.start("client", "start", self.site(name))
-            assert done.code == 0, done
+            self.start_site(name)
+
+    def start_site(self, name: str) -> None:
+        done = self.start("client", "start", self.site(name), around=self.around.get(name, ()))
+        assert done.code == 0, done
 
     def start_server(self) -> None:
         done = self.start("server", "start", self.server)
@@ -209,9 +217,23 @@ class Federation:
             self.command("client", "stop", self.site(name))
 
     def process(self, site: str, name: str) -> int:
-        """The number of one of a site's processes, now."""
-        state = json.loads((self.folder / site / "federation" / "run" / "supervisor.json").read_text())
-        return next(int(child["pid"]) for child in state["children"] if child["name"] == name)
+        """The number of one of a site's processes, once it runs; site "" is the server, name "" the
+        supervisor."""
+        folder = self.folder / site / "federation" / "run" if site else self.state / "run"
+
+        def number() -> int | None:
+            state = json.loads((folder / "supervisor.json").read_text())
+            numbers = {child["name"]: child["pid"] for child in state["children"]}
+            found: int | None = numbers[name] if name else state["process"]["pid"]
+            return found
+
+        return int(wait_for(f"{site} {name}", number, 60))
+
+    def kill(self, site: str, name: str) -> int:
+        """`kill -9`, of whose number is returned; see `process`."""
+        number = self.process(site, name)
+        os.kill(number, signal.SIGKILL)
+        return number
 
     @property
     def folder_of_run(self) -> Path:
@@ -221,6 +243,17 @@ class Federation:
     def rounds_done(self) -> int:
         path = self.folder_of_run / "metrics.jsonl"
         return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def goes_on(self, rounds: int = 2, seconds: float = 240) -> int:
+        """Wait for so many more rounds; how many are done then."""
+        before = self.rounds_done()
+        wait_for(f"{rounds} rounds after {before}", lambda: self.rounds_done() >= before + rounds, seconds)
+        return self.rounds_done()
+
+    def status_of_run(self) -> dict[str, Any]:
+        """What the run says of itself."""
+        path = self.folder_of_run / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {"state": "none"}
 
     def outcome(self) -> dict[str, Any] | None:
         """How the newest run ended, once it has."""

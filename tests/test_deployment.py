@@ -6,7 +6,6 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from client.ledger import Ledger
 from common.accounting import epsilon
 from server.checkpoint import Checkpoint
 from tests.deployed import Federation, wait_for
+from tests.process_tree import left_behind
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +68,3 @@ def test_what_left_a_site_says_nothing_in_words(ran: Federation) -> None:
 def test_nothing_is_left_running(ran: Federation) -> None:
     ran.stop()
     assert not left_behind(ran.folder)
-
-
-def left_behind(folder: Path) -> list[str]:
-    """Command lines of processes that work in `folder` or name it."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            place = os.readlink(process / "cwd")
-        except OSError:
-            continue
-        if int(process.name) != os.getpid() and str(folder) in f"{line} {place}":
-            found.append(line)
-    return found

@@ -32,8 +32,9 @@ SPEAKERS = {"client/agreement.py", "client/cli.py", "client/conversion.py", "cli
             "client/joining.py", "client/operation.py", "client/synthesise.py",
             "common/card.py", "common/keys_cli.py"}  # fmt: skip
 """Commands that talk to the person at the site and write what that person asks for."""
-DOORS = {"client/service.py", "client/remote.py", "common/monitoring.py"}
-"""The two ends of the gate's socket, and the supervisor's health page, which the gate may not import."""
+DOORS = {"client/service.py", "client/remote.py", "client/connection.py", "common/monitoring.py"}
+"""The two ends of the gate's socket; the steward's look at the line and the supervisor's health page, which
+the gate may not import."""
 LOGS = "common/logs.py"
 """What is written at a site: words in its own file, declared events on its output."""
 NETWORK = {"socket", "ssl", "http", "urllib", "requests", "httpx", "aiohttp", "ftplib", "smtplib",
