@@ -218,7 +218,10 @@ class Book:
 def open_book(path: Path, gate: bool) -> Book:
     """The checked ledger at `path`, to write in; a missing or damaged one is UNAVAILABLE, never made anew."""
     if not path.is_file():
-        raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {path} is missing: restore it from its backup")
+        way = "restore it from its backup"
+        if not ledger_file.key_path(path).exists():
+            way += "; a new site, which never had one, makes it with fedmotion ledger init"
+        raise Refusal(RefusalCode.UNAVAILABLE, f"ledger {path} is missing: {way}")
     try:
         book = Book(path, load_key(ledger_file.key_path(path)), gate)
         book.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,15 @@ class DataTable(_Table):
 
     path: Path | None = None
     options: DataOptions = DataOptions()
+
+    def beside(self, folder: Path) -> DataTable:
+        """The same with relative paths seen from `folder`; an option may also name a file inside the data."""
+        if self.path is None:
+            return self
+        given = {name: getattr(self.options, name) for name in ("manifest", "joints")}
+        files = {name: (folder / value).resolve() for name, value in given.items() if value is not None}
+        there = {name: str(file) for name, file in files.items() if file.exists()}
+        return DataTable(path=(folder / self.path).resolve(), options=replace(self.options, **there))
 
 
 class ShareTable(_Table):
@@ -112,7 +122,7 @@ class SiteFile(_Table):
 
     @classmethod
     def read(cls, path: Path) -> SiteFile:
-        """Parse `path`; InputError names the key. Relative folders lie beside the file."""
+        """Parse `path`; InputError names the key. Relative paths lie beside the file."""
         try:
             site = cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         except OSError as error:
@@ -121,7 +131,10 @@ class SiteFile(_Table):
             raise InputError(f"{path} is not valid TOML: {error}") from None
         except ValidationError as error:
             raise InputError(f"{path}: {one_line(error, cls)}") from None
-        moved: dict[str, Any] = {"ledger": (path.parent / site.ledger).resolve()}
+        moved: dict[str, Any] = {
+            "ledger": (path.parent / site.ledger).resolve(),
+            "data": site.data.beside(path.parent),
+        }
         if site.federation is not None:
             folder = (path.parent / site.federation.folder).resolve()
             moved["federation"] = site.federation.model_copy(update={"folder": folder})

@@ -108,6 +108,8 @@ class KeyFolder:
         found = [
             f"{key} is {said[key]} now and {told[key]} on the card" for key in said if said[key] != told[key]
         ]
+        if self.holder.role == "coordinator" and card.authority != self._trusted():
+            found.append("the front's authority is another than on the card")
         return ", ".join(found) or None
 
     def renew(self, days: int = DAYS) -> Card:

@@ -23,12 +23,10 @@ from typing import Any, Final, TextIO, cast
 
 from common.errors import InputError, RefusalCode
 from common.query import is_name
-from common.witness import is_hex
 
 FORMAT: Final = "FEDMOTION_LOG"
 """The environment variable that chooses how events are written: `text` (default) or `json`."""
 
-PROCESSES: Final = ("supervisor", "gate", "supernode", "superlink", "superexec", "front", "run")
 KINDS: Final = ("Plan", "Query", "Advertise", "Cohort", "Confirm", "Unmask")
 SITE: Final = "site.log"
 _MOST_BYTES: Final = 10 * 2**20
@@ -38,43 +36,21 @@ _FACT: Final = "fedmotion_event"
 Check = Callable[[Any], bool]
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -(2**53) < value < 2**53
-
-
 FACTS: Final[Mapping[str, Check]] = {
     "code": lambda value: value in tuple(RefusalCode),
     "kind": lambda value: value in KINDS,
-    "plan": lambda value: isinstance(value, str) and is_hex(value, 32),
-    "process": lambda value: value in PROCESSES,
-    "restarts": _whole,
-    "round": _whole,
-    "run": lambda value: isinstance(value, str) and is_name(value),
-    "site": lambda value: isinstance(value, str) and is_name(value),
-    "sites": _whole,
-    "status": _whole,
+    "process": lambda value: value == "gate",
     "version": lambda value: isinstance(value, str) and is_name(value),
 }
-"""What an event may tell. `site` and `run` name an organisation and a run, as the plan's roster does;
-`sites` is how many sites answered, at the coordinator."""
+"""What an event may tell."""
 
 EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "process_started": ("process", "version"),
-    "process_ended": ("process", "status"),
-    "process_restarted": ("process", "restarts"),
     "stopped": ("process",),
     "answered": ("kind",),
     "refused": ("kind", "code"),
-    "agreed": ("plan",),
-    "round_started": ("run", "round"),
-    "round_done": ("run", "round", "sites"),
-    "round_void": ("run", "round", "code"),
-    "site_refused": ("site", "round", "code"),
-    "run_ended": ("run", "round"),
-    "paused": ("run",),
-    "resumed": ("run",),
 }
-"""Every event with the facts that it may carry."""
+"""Every event with the facts that it may carry; all are a gate's."""
 
 
 def event(name: str, **facts: Any) -> dict[str, Any]:

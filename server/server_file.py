@@ -16,6 +16,7 @@ from common.validation import one_line
 
 MOST_ROUNDS = 1_000_000
 _MOST_DEADLINE = 86_400.0
+_FILES = ("certificate", "key", "authority")
 
 
 class _Table(BaseModel):
@@ -31,11 +32,14 @@ class FrontTable(_Table):
     names: tuple[str, ...] = Field(default=(), strict=False)
     certificate: Path | None = Field(default=None, strict=False)
     key: Path | None = Field(default=None, strict=False)
+    authority: Path | None = Field(default=None, strict=False)
 
     @model_validator(mode="after")
-    def _both(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("front.certificate and front.key belong together: give both, or neither")
+    def _together(self) -> Self:
+        if len({given is None for given in (self.certificate, self.key, self.authority)}) > 1:
+            raise ValueError(
+                "front.certificate, front.key and front.authority belong together: give all three, or none"
+            )
         return self
 
 
@@ -151,9 +155,7 @@ class ServerFile(_Table):
         except ValidationError as error:
             raise InputError(f"{path}: {one_line(error, cls)}") from None
         beside = path.resolve().parent
-        front: dict[str, Any] = {
-            key: beside / value for key, value in found.front if key in ("certificate", "key") and value
-        }
+        front: dict[str, Any] = {key: beside / value for key, value in found.front if key in _FILES and value}
         return found.model_copy(
             update={
                 "folder": beside / found.folder,

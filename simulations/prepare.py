@@ -191,7 +191,7 @@ def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units:
         methods=(config.method,),
         declared_population=_population(site, units),
         budget=BudgetTable(epsilon=budget, delta=plan.delta),
-        data=DataTable(path=config.data, options=data_options(config)),
+        data=DataTable(path=config.data and config.data.resolve(), options=data_options(config)),
         share=ShareTable(**vars(site.share)),
         speed=SpeedTable(device=config.device, engine=config.clipping, precision=config.precision),
         federation=FederationTable(folder=federation_of(site.name)) if plan.roster else None,

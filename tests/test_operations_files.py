@@ -137,7 +137,7 @@ def test_links_lead_somewhere(page: str) -> None:
         assert (path.parent / target).exists(), target
 
 
-@pytest.mark.deployment
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_the_wheelhouse_holds_what_is_installed_without_an_index(tmp_path: Path) -> None:
     """The guide's own commands for our wheel; its dependencies are resolved and not fetched."""

@@ -188,6 +188,16 @@ def test_a_missing_foreign_or_damaged_ledger_is_refused_and_never_made(path: Pat
         assert (path.read_bytes() if path.exists() else None) == content
 
 
+def test_a_missing_ledger_names_the_way_out(path: Path) -> None:
+    """To who never made one, that command; where a key lies without its ledger, the backup alone."""
+    with pytest.raises(Refusal, match="fedmotion ledger init"):
+        Ledger.open(path)
+    new_ledger(path).close()
+    path.unlink()
+    with pytest.raises(Refusal, match="restore it from its backup$"):
+        Ledger.open(path)
+
+
 def test_a_ledger_is_never_made_over_an_old_or_a_lost_one(path: Path) -> None:
     new_ledger(path).close()
     for lost in (False, True):

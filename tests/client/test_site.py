@@ -112,3 +112,19 @@ def test_a_ledger_keeps_the_budget_that_it_was_made_with(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"made with epsilon 8 .* says 80 .* keeps its budget"):
         larger.open_gate()
     SiteFile.read(written(tmp_path, PLAIN + BUDGET)).open_gate().close()
+
+
+def test_data_lie_beside_the_file_wherever_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from another folder, in which the same names lead elsewhere."""
+    site, here = tmp_path / "site", tmp_path / "here"
+    for folder in (site, here):
+        folder.mkdir()
+        (folder / "people.csv").touch()
+    monkeypatch.chdir(here)
+    text = PLAIN + BUDGET + '[data]\npath = "recordings"\n'
+    options = '[data.options]\nmanifest = "people.csv"\njoints = "inside.toml"\n'
+    data = SiteFile.read(written(site, text + options)).data
+    assert data.path == site / "recordings"
+    assert data.options.manifest == str(site / "people.csv")
+    assert data.options.joints == "inside.toml", "it is looked for inside the data"
+    assert SiteFile.read(written(site, PLAIN + BUDGET)).data.path is None

@@ -214,6 +214,10 @@ def test_an_operators_own_authority_goes_on_the_card(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, text)
     folder.complete()
     assert folder.card().authority == other.card().authority
+    before = folder_of(tmp_path, SERVER)
+    assert before.warnings(folder.card()) == [
+        "the front's authority is another than on the card: fedmotion keys renew"
+    ]
     with pytest.raises(InputError, match="is no certificate"):
         folder_of(tmp_path, SERVER + 'authority = "file.toml"\n').renew()
 

@@ -119,3 +119,11 @@ def test_another_form_is_refused_with_the_choice(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(FORMAT, "xml")
     with pytest.raises(InputError, match="FEDMOTION_LOG = 'xml': choose text or json"):
         events(io.StringIO())
+
+
+def test_every_event_that_is_declared_is_said_somewhere() -> None:
+    root = Path(__file__).resolve().parents[2]
+    code = "".join(
+        path.read_text() for folder in ("client", "server") for path in (root / folder).rglob("*.py")
+    )
+    assert [name for name in EVENTS if f'event("{name}"' not in code] == []

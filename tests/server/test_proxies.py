@@ -36,6 +36,7 @@ def configured(behind: Behind, **changes: object) -> ServerFile:
         port=free_port(),
         certificate=folder / CERTIFICATE,
         key=folder / KEY,
+        authority=folder / CERTIFICATE,
     )
     (folder / "run").mkdir(exist_ok=True)
     (folder / "run" / AUTHORITY).write_bytes((folder / AUTHORITY).read_bytes())

@@ -71,9 +71,10 @@ def test_relative_paths_lie_beside_the_file(tmp_path: Path) -> None:
     found = ServerFile.read(written(tmp_path, PLAIN + RUN))
     assert (found.folder, found.run.start) == (tmp_path / "state", tmp_path / "public")
     assert found.certificate == tmp_path / "state" / "keys" / "front.crt"
-    own = '[front]\ncertificate = "own.crt"\nkey = "/etc/own.key"\n'
+    own = '[front]\ncertificate = "own.crt"\nkey = "/etc/own.key"\nauthority = "root.crt"\n'
     found = ServerFile.read(written(tmp_path, PLAIN + RUN + own))
     assert (found.certificate, found.key) == (tmp_path / "own.crt", Path("/etc/own.key"))
+    assert found.front.authority == tmp_path / "root.crt"
 
 
 def test_the_limits_written_here_are_those_of_the_code_they_come_from() -> None:
@@ -105,7 +106,7 @@ def test_the_limits_written_here_are_those_of_the_code_they_come_from() -> None:
         (PLAIN.replace("9443", "94430") + RUN, "it must be host:port"),
         (PLAIN + RUN + "[front]\nkind = 'apache'\n", "front.kind = 'apache'"),
         (PLAIN + RUN + "[front]\nkind = 'external'\n", "needs ports.superlink"),
-        (PLAIN + RUN + "[front]\ncertificate = 'a'\n", "front.certificate and front.key belong together"),
+        (PLAIN + RUN + "[front]\ncertificate = 'a'\n", "belong together: give all three, or none"),
         (PLAIN + RUN + "[ports]\nsuperlink = 9443\n", "front.port and ports.superlink are both 9443"),
         (PLAIN + "run = 3\n", "run = 3"),
         ("x = [", "is not valid TOML"),
