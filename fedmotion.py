@@ -37,7 +37,7 @@ COMMANDS: Commands = {
             "renew": (
                 "common.keys_cli",
                 "renew",
-                "A new certificate of the server's front; sites need nothing.",
+                "The same key for longer: a new card, to hand over again.",
             ),
         },
     ),

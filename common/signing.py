@@ -43,8 +43,10 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     """The private key at `path`; InputError where it is missing or of another kind."""
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError) as error:
-        raise InputError(f"signing key {path} does not load: {error}") from None
+    except OSError as error:
+        raise InputError(f"signing key {path} does not load: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"signing key {path} does not load: restore it from its backup") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise InputError(f"signing key {path} is no Ed25519 key")
     return key

@@ -43,6 +43,8 @@ def _problem(loc: Place, problem: Any, model: type[BaseModel] | None, flags: Col
     if problem["type"] == "missing":
         return f"{key} is missing"
     message = message[0].lower() + message[1:]
+    if isinstance(problem["input"], dict):
+        return message if message.startswith(f"{key}.") else f"{key}: {message}"
     if key in flags:
         return f"{flag(key)} is {problem['input']}: {message}"
     return f"{key} = {problem['input']!r}: {message}"

@@ -237,12 +237,12 @@ def _check_shares(question: Question) -> None:
     m = question.min_sites or fewest(question.trust, n)
     limits = {
         "--sites": (n >= 2, n, "2 or more under secagg"),
+        "--colluders": (1 <= c < m, c, f"at least 1 and below min_sites, which is {m}"),
         "--min-sites": (
             m <= n and 2 * m > n + c,
             m,
             f"over half of {n} sites + {c} colluders, and at most {n}",
         ),
-        "--colluders": (1 <= c < m, c, f"at least 1 and below min_sites, which is {m}"),
     }
     for name, (holds, value, allowed) in limits.items():
         if not holds:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from common.player.markup import card, facts
+from server.budget import percent
 
 _PARTS = {
     "all": "all of them",
@@ -26,7 +27,7 @@ def training_section(run: Mapping[str, Any]) -> str:
         trained = f"{parameters['private']:,} of {parameters['all']:,}: {_PARTS.get(train, train)}"
         rows.append(("Trained on the sites' people", escape(trained)))
         if parameters["noise"] > 0:
-            share = f"{100 * parameters['noise']:.2g} % of the signal: {parameters['verdict']}"
+            share = f"{percent(parameters['noise'])} of the signal: {parameters['verdict']}"
             rows.append(("Noise that is left", escape(share)))
     if public:
         rows += [

@@ -58,6 +58,8 @@ class Proposal:
 
 def propose(config: ServerFile) -> Proposal:
     """Write a new run: the plan signed, round 0 signed. InputError where the settings make no valid plan."""
+    if not (config.folder / KEY).exists():
+        raise InputError(f"{config.folder / KEY} is missing: make it with fedmotion keys init CONFIG.toml")
     key = load_key(config.folder / KEY)
     found, run = Pretrained.load(config.run.start), config.run
     assets, options = _start(run, found)

@@ -47,7 +47,7 @@ def test_a_missing_or_damaged_file_is_one_line(tmp_path: Path, content: str | No
         path.write_text(content)
     with pytest.raises(InputError):
         read_signatures(path)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="No such file" if content is None else "restore it from its backup"):
         load_key(path)
 
 

@@ -142,6 +142,7 @@ def test_a_person_at_several_sites_needs_more_noise_most_under_one_noise(trust: 
         ({"trust": "secagg", "min_sites": 2}, "--min-sites is 2: it must be over half of 4 sites"),
         ({"trust": "secagg", "min_sites": 5}, "--min-sites is 5: .* at most 4"),
         ({"trust": "secagg", "colluders": 0}, "--colluders is 0"),
+        ({"trust": "secagg", "colluders": 9}, "--colluders is 9: it must be at least 1 and below min_sites"),
         ({"delta": 0.0}, "--delta is 0"),
         ({"delta": 1 / 2000}, "1/2000"),
     ],

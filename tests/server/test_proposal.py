@@ -66,6 +66,13 @@ def test_under_secagg_the_plan_has_a_scale_and_needs_two_sites(tmp_path: Path) -
     assert "sums alone" in "\n".join(lines(Proposal(plan, tmp_path, proposed(file).parameters)))
 
 
+def test_a_server_without_keys_is_told_how_to_make_them(tmp_path: Path) -> None:
+    file = server_with(tmp_path)
+    (tmp_path / "state" / KEY).unlink()
+    with pytest.raises(InputError, match="is missing: make it with fedmotion keys init"):
+        proposed(file)
+
+
 def test_a_revoked_site_is_left_out_and_an_expired_one_is_named(tmp_path: Path) -> None:
     file = server_with(tmp_path)
     folder = ServerFile.read(file).folder

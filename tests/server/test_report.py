@@ -146,4 +146,6 @@ def test_what_was_trained_and_what_from_is_told() -> None:
     page = report_page({**RUN, "parameters": parameters, "public": public}, METRICS, [])
     assert "128 of 4,096: a low-rank change" in page and "6 % of the signal: usable" in page
     assert "a &lt;studio&gt;, CC-BY" in page and "5,000 steps on 2,000 windows" in page and "ab" * 32 in page
+    noisy = {**RUN, "parameters": {**parameters, "noise": 1.435, "verdict": "drowned"}}
+    assert "144 % of the signal: drowned" in report_page(noisy, METRICS, [])
     assert "What was trained" not in report_page(RUN, METRICS, [])

@@ -116,3 +116,4 @@ def test_a_wrong_key_or_value_is_one_line_that_says_what_to_do(text: str, said: 
     with pytest.raises(InputError) as caught:
         ServerFile.read(written(tmp_path, text))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert "{" not in str(caught.value)  # a table's problem is said without the whole table
