@@ -118,6 +118,7 @@ class Supervisor:
         with exclusive(self._folder / LOCK), self._listening():
             try:
                 before = supervised.read_status(self._folder)
+                self._tell("starting")  # what stands there is of another supervisor
                 supervised.end_remains(before, {child.name: child.folder for child in self._children})
                 for child in self._children:
                     watched = Watched(name=child.name, state="waiting", since=time.time())
