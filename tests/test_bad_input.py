@@ -94,7 +94,7 @@ def motions(tmp_path: Path) -> Path:
         (("--holdout", "1"), ("holdout", "less than 1")),
         (("--seed", "-1"), ("seed", "-1")),
         (("--method", "magic"), ("magic", "dp_sgd")),
-        (("--trust", "nobody"), ("trust", "nobody", "local", "central")),
+        (("--trust", "nobody"), ("trust", "nobody", "local", "secagg", "central")),
         (("--unit", "motion"), ("unit", "motion", "user", "record")),
         (("--engine", "ray"), ("engine", "ray", "inprocess", "flower")),
         (("--device", "tpu"), ("device", "tpu", "cpu")),
@@ -291,7 +291,7 @@ def test_a_full_disk(small_disk: Path, config: Path, refused: Refused) -> None:
         (("--users", "100", "--epsilon", "inf"), ("--epsilon", "at most 100")),
         (("--users", "100", "--epsilon", "8", "--delta", "0.01"), ("--delta", "1/100")),
         (("--users", "100", "--epsilon", "8", "--sampling-rate", "2"), ("--sampling-rate", "2")),
-        (("--users", "100", "--epsilon", "8", "--trust", "none"), ("--trust", "local or central")),
+        (("--users", "100", "--epsilon", "8", "--trust", "none"), ("--trust", "local, secagg or central")),
         (("--epsilon", "8"), ("--users",)),
     ],
 )  # fmt: skip
