@@ -19,7 +19,7 @@ from common.key_folder import KeyFolder
 from common.signing import load_key
 from tests.deployed import Federation, wait_for
 from tests.process_tree import left_behind
-from tests.reckoning import all_back, latest, require_consistent
+from tests.reckoning import all_back, latest, paused, require_consistent
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 SHORT, CARD_SHORT = 15, 90  # seconds
@@ -70,7 +70,11 @@ def test_a_clock_two_hours_off_works_and_one_past_the_cards_refuses_in_words(
 def test_a_front_certificate_that_runs_out_is_said_on_both_sides_and_renewed(
     running: Federation, record_property: Note
 ) -> None:
-    """New connections fail once it ran out; renewed by command, the run goes on without losing a round."""
+    """New connections fail once it ran out; renewed by command, the run goes on without losing a round.
+
+    It is paused meanwhile: a run whose sites are all away for three deadlines stops, saying so.
+    """
+    before = paused(running)
     keys = running.state / "keys"
     authority, own = (_key(keys / name) for name in ("ca.pem", "front.key"))
     days = SHORT / 86_400
@@ -82,9 +86,9 @@ def test_a_front_certificate_that_runs_out_is_said_on_both_sides_and_renewed(
     running.kill("", "front")
     wait_for("words at the server", lambda: _says(running, "server", "which is not now"), 60)
     wait_for("words at a site", lambda: _says(running, "client", "certificate"), 120)
-    before = running.rounds_done()
     running.run("keys", "renew", running.server)
     running.run("server", "stop", running.server)
+    running.run("server", "resume", running.server)
     running.start_server()
     all_back(running)
     assert running.rounds_done() > before
@@ -106,7 +110,7 @@ def _says(federation: Federation, side: str, words: str) -> bool:
 def test_a_card_that_runs_out_in_mid_run_ends_that_sites_part_and_the_others_go_on(
     running: Federation, record_property: Note
 ) -> None:
-    running.run("server", "stop", running.server)
+    running.command("server", "stop", running.server)
     ends = int(time.time()) + CARD_SHORT
     _join_until(running, "west", ends)
     running.plan()
