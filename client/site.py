@@ -46,7 +46,7 @@ class DataTable(_Table):
             return self
         given = {name: getattr(self.options, name) for name in ("manifest", "joints")}
         files = {name: (folder / value).resolve() for name, value in given.items() if value is not None}
-        there = {name: str(file) for name, file in files.items() if file.exists()}
+        there: dict[str, Any] = {name: str(file) for name, file in files.items() if file.exists()}
         return DataTable(path=(folder / self.path).resolve(), options=replace(self.options, **there))
 
 

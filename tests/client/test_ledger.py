@@ -194,7 +194,7 @@ def test_a_missing_ledger_names_the_way_out(path: Path) -> None:
         Ledger.open(path)
     new_ledger(path).close()
     path.unlink()
-    with pytest.raises(Refusal, match="restore it from its backup$"):
+    with pytest.raises(Refusal, match=r"restore it from its backup$"):
         Ledger.open(path)
 
 
