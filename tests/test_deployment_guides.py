@@ -129,6 +129,12 @@ def state_of(server: Machine) -> str:
     return str(json.loads(told[0].read_text())["state"]) if told else ""
 
 
+def runs(server: Machine) -> bool:
+    """Whether the server's supervisor says that it is at work."""
+    told = json.loads(server.path(f"{STATE}/run/supervisor.json").read_text())
+    return told["state"] in ("starting", "running", "stopping")
+
+
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Machine, list[Machine]]]:
     """All joined and agreed, nothing started."""
@@ -165,7 +171,8 @@ def test_three_sites_and_a_server_follow_their_guides_to_a_published_generator(
     assert "paused, round 1 of 2" in said and "\nfedmotion_server_round 1.0\n" in said
     server.run(SERVER["backup"])
     server.run(SERVER["resume"])
-    until("the server has ended", lambda: "server: finished" in server.run(STATUS))
+    until("the server has ended", lambda: state_of(server) == "finished" and not runs(server))
+    assert "server: finished" in server.run(STATUS)
     published(server)
     server.run(SERVER["revoke"])
     for site in sites:
@@ -173,7 +180,9 @@ def test_three_sites_and_a_server_follow_their_guides_to_a_published_generator(
 
 
 def watched(site: Machine) -> None:
-    until("it is ready", lambda: "ok" in site.run("curl --silent http://127.0.0.1:9464/readyz || true"))
+    site.run(
+        "curl --silent --retry 60 --retry-delay 2 --retry-all-errors --fail http://127.0.0.1:9464/readyz"
+    )
     said = at(site, "watch")
     assert "gate running" in said and "connected" in said and "fedmotion_site_epsilon_left" in said
     check_network(site)
