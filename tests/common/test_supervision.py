@@ -89,7 +89,8 @@ def sessions(folder: Path) -> list[int]:
 
 def test_a_child_that_crashes_is_started_again_and_its_last_words_are_kept(tmp_path: Path) -> None:
     with supervising(tmp_path, {"frail": "echo hello; echo I fall; exit 5", "firm": "exec sleep 600"}):
-        wait_for(lambda: supervised.status(tmp_path) and child(tmp_path, "frail").restarts >= 2)
+        wait_for(lambda: supervised.status(tmp_path) and now(tmp_path).children)
+        wait_for(lambda: child(tmp_path, "frail").restarts >= 2)
         frail = child(tmp_path, "frail")
         assert (frail.exit, frail.words) == (5, "I fall")
         assert child(tmp_path, "firm").restarts == 0
