@@ -27,6 +27,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
         wait_for("the first round", lambda: federation.rounds_done() >= 1, 240)
         os.kill(federation.process("east", "gate"), signal.SIGKILL)
         wait_for("the end of the run", federation.outcome, 300)
+        wait_for("its description", (federation.folder_of_run / "run.json").exists, 60)
         yield federation
     finally:
         federation.stop()
