@@ -15,7 +15,6 @@ from common.storage import write_json
 
 STATUS: Final = "status.json"
 PAUSE: Final = "pause"
-STOP: Final = "stop"
 _POLL = 0.2
 
 
@@ -45,16 +44,10 @@ class Status:
             write_json(self._folder / STATUS, self._facts)
 
     def stopped(self) -> str | None:
-        """Why no further round may be asked for, or None; while `pause` lies in the folder it waits here.
-
-        The request to stop is taken away once it is heard.
-        """
+        """Why no further round may be asked for, or None; while `pause` lies in the folder it waits here."""
         while True:
             if self._gone():
                 return "the process that started the run has ended"
-            if (self._folder / STOP).exists():
-                (self._folder / STOP).unlink(missing_ok=True)
-                return "it was asked to stop"
             if not (self._folder / PAUSE).exists():
                 return None
             self.say("paused")

@@ -36,10 +36,10 @@ from common.query import Query, Release
 from tests.clipping import rows_of
 from tests.forgeries import FORGERIES
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
+from tests.sabotage_joining import STRANGERS
 from tests.sabotage_rounds import ROUNDS
 from tests.sabotage_secagg import SECAGG
 from tests.sabotage_users import USERS
-from tests.strangers import STRANGERS
 
 
 def no_clip(patch: Patch) -> None:

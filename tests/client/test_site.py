@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import fields
 from pathlib import Path
-from typing import get_args
 
 import pytest
-from pydantic import BaseModel
 
-from client.datasets import DataOptions
 from client.site import SiteFile
 from common.errors import InputError
+from tests.guide_keys import check_defaults, documented, keys
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "site.md"
 PLAIN = """name = "north"
@@ -30,43 +26,12 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def keys(model: type[BaseModel], prefix: str = "") -> dict[str, object]:
-    """Every key of a table and of the tables in it, with its default."""
-    found: dict[str, object] = {}
-    for name, item in model.model_fields.items():
-        kind = item.annotation
-        if len(tables := [part for part in get_args(kind) if part is not type(None)]) == 1:
-            kind = tables[0] if item.default is None else kind
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found |= keys(kind, f"{prefix}{name}.")
-        elif kind is DataOptions:
-            found |= {f"{prefix}{name}.{option.name}": option.default for option in fields(DataOptions)}
-        else:
-            found[prefix + name] = ... if item.is_required() else item.default
-    return found
-
-
-def documented() -> dict[str, str]:
-    """Key to default, as the guide's table has them."""
-    rows = re.findall(r"^\| `([a-z_.]+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", GUIDE.read_text(), re.MULTILINE)
-    assert len(dict(rows)) == len(rows)
-    return dict(rows)
-
-
 def test_the_guide_lists_exactly_the_keys_there_are() -> None:
-    assert set(documented()) == set(keys(SiteFile))
+    assert set(documented(GUIDE)) == set(keys(SiteFile))
 
 
 def test_the_guide_has_the_defaults_there_are() -> None:
-    told = documented()
-    for key, default in keys(SiteFile).items():
-        said = told[key].strip("`")
-        if default is ...:
-            assert said == "required", key
-        elif isinstance(default, bool | str):
-            assert said == str(default).lower(), key
-        elif isinstance(default, int | float):
-            assert float(said) == default, key
+    check_defaults(GUIDE, SiteFile)
 
 
 def test_the_guides_example_is_a_site(tmp_path: Path) -> None:

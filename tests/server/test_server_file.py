@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from pydantic import BaseModel
 
 from common.accounting import LARGEST_EPSILON
 from common.errors import InputError
 from common.generator.trainable import CHOICES
 from server.server_file import RunTable, ServerFile
+from tests.guide_keys import check_defaults, documented, keys
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "server.md"
 PLAIN = 'address = "motion.example.org:9443"\n'
@@ -25,39 +24,12 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def keys(model: type[BaseModel], prefix: str = "") -> dict[str, object]:
-    """Every key of a table and of the tables in it, with its default."""
-    found: dict[str, object] = {}
-    for name, item in model.model_fields.items():
-        kind = item.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found |= keys(kind, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = ... if item.is_required() else item.default
-    return found
-
-
-def documented() -> dict[str, str]:
-    """Key to default, as the guide's table has them."""
-    rows = re.findall(r"^\| `([a-z_.]+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", GUIDE.read_text(), re.MULTILINE)
-    assert len(dict(rows)) == len(rows)
-    return dict(rows)
-
-
 def test_the_guide_lists_exactly_the_keys_there_are() -> None:
-    assert list(documented()) == list(keys(ServerFile))
+    assert list(documented(GUIDE)) == list(keys(ServerFile))
 
 
 def test_the_guide_has_the_defaults_there_are() -> None:
-    told = documented()
-    for key, default in keys(ServerFile).items():
-        said = told[key].strip("`")
-        if default is ...:
-            assert said == "required", key
-        elif isinstance(default, bool | str):
-            assert said == str(default).lower(), key
-        elif isinstance(default, int | float):
-            assert float(said) == default, key
+    check_defaults(GUIDE, ServerFile)
 
 
 def test_the_guides_example_is_a_server(tmp_path: Path) -> None:
