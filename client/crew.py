@@ -24,11 +24,13 @@ FINAL: Final = (2, 3)
 """Exit codes of the gate service that no restart helps: settings, and refusals such as a damaged ledger."""
 GATE_PATIENCE: Final = 120.0
 CONNECTED, LOST, REFUSED = "connected", "no connection, trying again", "turned away, trying again"
+FAILED: Final = "the server failed, starting again"
 _SIGNS: Final = {
     "SuperNode ID:": CONNECTED,
     "Connection successful": CONNECTED,
     "Connection attempt failed": LOST,
     "Failed to initialize the connection": REFUSED,
+    "Server error '5": FAILED,  # its work ends with that, and its process does not (Flower 1.41)
 }
 _FLOWER: Final = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -101,6 +103,7 @@ def _supernode(outline: Outline, users: Runners, coordinator: Card, program: Pat
         user=users.messenger,
         after=(GATE,),
         signs=_SIGNS,
+        hung=(FAILED,),
         orphaned=signal.SIGTERM,
     )
 

@@ -1,8 +1,8 @@
 """Processes that run together and end together: started, watched, restarted with patience, never left behind.
 
 One supervisor a folder, in the foreground. Each child leads a session of its own, writes to one log of
-bounded size, and gets a signal from the kernel when the supervisor is killed. What `status` and `stop`
-need stands in `supervisor.json`; whether it is still true, the lock beside it says.
+bounded size, and gets a signal from the kernel when the supervisor is killed. `supervisor.json` says what
+`status` and `stop` need; whether it still holds, the lock beside it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Child:
     It starts once all in `after` are `ready`. An exit code in `final` is about settings: no restart helps,
     all end and the supervisor ends with that code. SIGTERM asks it to end, SIGKILL follows after `patience`
     seconds; `orphaned` is what it gets when the supervisor is killed. `prepare` is called and `arguments` are
-    asked for before each start; `signs` are texts of its output and what each says of it.
+    asked for before each start; `signs` are texts of its output and what each says of it; after one in
+    `hung` it works no more, though it stays: it is started again.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Child:
     final: tuple[int, ...] = ()
     prepare: Callable[[], None] = lambda: None
     signs: Mapping[str, str] = field(default_factory=dict)
+    hung: tuple[str, ...] = ()
     patience: float = 20.0
     orphaned: int = signal.SIGKILL
 
@@ -83,10 +85,9 @@ class _Worker:
         self.log.write(content)
         self.heard = (self.heard + content)[-4096 - len(content) :]
         found = max(self.child.signs, key=lambda text: self.heard.rfind(text.encode()), default=None)
-        if found is not None and found.encode() in self.heard:
-            sign = self.child.signs[found]
-            if sign != self.watched.sign:
-                self.watched = replace(self.watched, sign=sign, sign_since=time.time())
+        sign = self.child.signs[found] if found is not None and found.encode() in self.heard else ""
+        if sign and sign != self.watched.sign:
+            self.watched = replace(self.watched, sign=sign, sign_since=time.time())
 
 
 class Supervisor:
@@ -182,8 +183,11 @@ class Supervisor:
 
     def _reap(self, worker: _Worker) -> None:
         """Take note of a child that has ended: wait and start it again, or give all up."""
-        process = worker.process
-        if process is None or not ended(process.pid):
+        if (process := worker.process) is None:
+            return
+        if worker.watched.sign in worker.child.hung:
+            _kill_session(process.pid)
+        if not ended(process.pid):
             return
         code, final = self._bury(worker, process), worker.child.final
         words = "".join(last_lines(worker.child.log))[:1000]
@@ -292,7 +296,5 @@ class Supervisor:
 
 
 def _kill_session(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return

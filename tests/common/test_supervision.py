@@ -31,7 +31,7 @@ from common.supervision import Backoff, Child, Supervisor
 folder, scripts = Path(sys.argv[1]), json.loads(sys.argv[2])
 children = [
     Child(name=name, command=("sh", "-c", text), environment=dict(os.environ), folder=folder,
-          log=folder / f"{name}.log", final=(7,), patience=1.0, signs={"hello": "greets", "bye": "leaves"})
+          log=folder / f"{name}.log", final=(7,), patience=1.0, signs={"hello": "greets", "bye": "leaves", "lost": "hangs"}, hung=("hangs",))
     for name, text in scripts.items()
 ]
 sys.exit(Supervisor(children, folder, backoff=Backoff(first=0.05, most=0.2)).run())
@@ -100,6 +100,14 @@ def test_a_child_that_crashes_is_started_again_and_its_last_words_are_kept(tmp_p
 def test_a_childs_output_says_how_it_is(tmp_path: Path) -> None:
     with supervising(tmp_path, {"one": "echo hello; sleep 0.3; echo bye; echo later; exec sleep 600"}):
         wait_for(lambda: up(tmp_path) and child(tmp_path, "one").sign == "leaves")
+        assert child(tmp_path, "one").restarts == 0
+
+
+def test_a_child_that_says_it_works_no_more_is_started_again_though_it_stays(tmp_path: Path) -> None:
+    with supervising(tmp_path, {"stuck": "echo lost; exec sleep 600", "firm": "exec sleep 600"}):
+        wait_for(lambda: up(tmp_path) and child(tmp_path, "stuck").restarts >= 2)
+        assert child(tmp_path, "stuck").exit == -9
+        assert child(tmp_path, "firm").restarts == 0
 
 
 def test_a_kill_of_the_supervisor_leaves_no_child_and_the_next_start_works(tmp_path: Path) -> None:
