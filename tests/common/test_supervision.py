@@ -47,7 +47,8 @@ def supervising(folder: Path, scripts: Mapping[str, str]) -> Iterator[subprocess
     try:
         yield process
     finally:
-        supervised.stop(folder)
+        if not supervised.stop(folder):
+            process.kill()  # it has not come as far as to say who it is
         process.wait(30)
 
 
