@@ -33,6 +33,7 @@ COORDINATOR = "coordinator.json"
 LOCK = ".coordinator.lock"
 
 _log = logging.getLogger("fedmotion.server")
+_RECESS = 5.0  # between attempts while nobody answers
 _LOCK_PATIENCE = 30.0  # a coordinator that was just stopped needs a moment to end
 
 
@@ -43,8 +44,8 @@ class Settings:
     Without a roster the run starts once `sites` nodes are connected; `patience` is how many seconds it
     waits for that, and under a roster for `min_sites` of its sites. A round ends when all have answered,
     or after `deadline` seconds; with too few releases it is void, and asked again up to `tries` times in
-    all. `leash` names a lock file in the folder: while it is free, whoever started the run is gone, and
-    no further round is asked for.
+    all, of which those that no site answered are none. `leash` names a lock file in the folder: while it is
+    free, whoever started the run is gone, and no further round is asked for.
     """
 
     sites: int
@@ -133,18 +134,26 @@ class _Run:
         return None
 
     def _complete(self, round: int) -> Sum | str:
-        """The sum of one round; or why there is none, after so many tries with too few releases."""
-        why = ""
-        for _ in range(self._settings.tries):
+        """The sum of one round; or why there is none, after so many tries with too few releases.
+
+        While there is time for another within `patience`, an attempt to which no site released anything is
+        no try: a network is down, and will be up again.
+        """
+        why, tries = "", 0
+        until = time.monotonic() + self._settings.patience - self._settings.deadline
+        while tries < self._settings.tries:
             if (stopped := self._sites.gather(self._status)) is not None:
                 return f"{stopped}; {why}" if why else stopped
             deadline = time.time() + self._settings.deadline
-            self._status.say(f"round {round}", enrolled=self._sites.accepted, deadline=deadline)
+            said = {"enrolled": self._sites.accepted, "deadline": deadline, "why": why or None}
+            self._status.say(f"round {round}", **said)
             try:
                 return self._ask(round)
             except VoidError as void:
-                why = str(void)
+                why, waits = str(void), void.silent and time.monotonic() < until
                 _log.warning("round %d is void: %s", round, why)
+                tries += not waits
+                time.sleep(_RECESS if waits else 0)
             finally:
                 self._witnesses.save()
         hopeless = self._sites.hopeless() if self.checkpoint.plan.roster else None
@@ -185,7 +194,7 @@ class _Run:
 def _require_enough(total: Sum, plan: Plan, round: int) -> None:
     """VoidError where fewer sites released than the plan asks for."""
     if not total.sites:
-        raise VoidError(f"no site answered round {round}")
+        raise VoidError(f"no site answered round {round}", silent=True)
     if len(total.sites) < plan.min_sites:
         raise VoidError(
             f"round {round} had {len(total.sites)} releases, and the plan asks for {plan.min_sites}"

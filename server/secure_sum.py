@@ -44,7 +44,11 @@ T = TypeVar("T")
 
 
 class VoidError(FedmotionError):
-    """Nothing of this attempt can be used."""
+    """Nothing of this attempt can be used; `silent` where no site can have released anything for it."""
+
+    def __init__(self, why: str, silent: bool = False) -> None:
+        super().__init__(why)
+        self.silent = silent
 
 
 class SecureSum:
@@ -95,7 +99,7 @@ class SecureSum:
             _require(keys.signed_by(self._key(site)), f"{site} did not sign these keys")
             return keys
 
-        found = self._enough(self._ask(sites, lambda _: encode(asked), read, "keys"), "keys")
+        found = self._enough(self._ask(sites, lambda _: encode(asked), read, "keys"), "keys", True)
         return Cohort(**vars(asked), keys=tuple(found[site] for site in sorted(found)))
 
     def _shared(self, cohort: Cohort) -> dict[str, Shared]:
@@ -110,7 +114,7 @@ class SecureSum:
             _require(all(box.sender == site for box in shared.shares), f"{site} shared in another's name")
             return shared
 
-        return self._enough(self._ask(sites, lambda _: content, read, "shares"), "shares")
+        return self._enough(self._ask(sites, lambda _: content, read, "shares"), "shares", True)
 
     def _released(self, cohort: Cohort, shared: Mapping[str, Shared], masked: MaskedSum) -> Sum:
         """Every masked vector into `masked`; whose they are, and how often they were charged."""
@@ -179,13 +183,14 @@ class SecureSum:
         seconds = min(seconds, self._deadline)
         return self._enrolment.ask(sites, question, read, seconds=seconds, group=group)
 
-    def _enough(self, answers: Iterator[tuple[str, T]], what: str) -> dict[str, T]:
+    def _enough(self, answers: Iterator[tuple[str, T]], what: str, silent: bool = False) -> dict[str, T]:
         """All answers; VoidError where the plan asks for more."""
         found = dict(answers)
         if len(found) < self._plan.min_sites:
             raise VoidError(
                 f"in round {self._state.round + 1} {len(found)} sites sent {what}, and the plan asks for"
-                f" {self._plan.min_sites}"
+                f" {self._plan.min_sites}",
+                silent,
             )
         return found
 
