@@ -34,7 +34,7 @@ class FederationTable(BaseModel):
     messenger_user: int | str | None = None
     allow_root: bool = False
     monitoring: int | None = Field(default=None, ge=1, le=65535)
-    pace: float = Field(default=0.0, ge=0, le=3600)
+    pace: float = Field(default=1.0, ge=0, le=3600)
 
 
 @dataclass(frozen=True, kw_only=True)

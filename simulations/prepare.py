@@ -194,7 +194,7 @@ def _write_site(folder: Path, site: Deal, config: Simulation, plan: Plan, units:
         data=DataTable(path=config.data and config.data.resolve(), options=data_options(config)),
         share=ShareTable(**vars(site.share)),
         speed=SpeedTable(device=config.device, engine=config.clipping, precision=config.precision),
-        federation=FederationTable(folder=federation_of(site.name)) if plan.roster else None,
+        federation=FederationTable(folder=federation_of(site.name), pace=0.0) if plan.roster else None,
         test_seed=config.seed if config.test_mode else None,
     )
     path = folder / "sites" / f"{site.name}.toml"

@@ -31,7 +31,8 @@ from common.supervision import Backoff, Child, Supervisor
 folder, scripts = Path(sys.argv[1]), json.loads(sys.argv[2])
 children = [
     Child(name=name, command=("sh", "-c", text), environment=dict(os.environ), folder=folder,
-          log=folder / f"{name}.log", final=(7,), patience=1.0, signs={"hello": "greets", "bye": "leaves", "lost": "hangs"}, hung=("hangs",))
+          log=folder / f"{name}.log", final=(7,), patience=1.0, hung=("hangs",),
+          signs={"hello": "greets", "bye": "leaves", "lost": "hangs"})
     for name, text in scripts.items()
 ]
 sys.exit(Supervisor(children, folder, backoff=Backoff(first=0.05, most=0.2)).run())

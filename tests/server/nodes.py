@@ -86,7 +86,7 @@ def federated(folder: Path, **changes: Any) -> None:
     roster = join_all(folder / "sites", populations, key, None)
     plan = replace(checkpoint.plan, roster=roster, **changes)
     for name, file in files.items():
-        file.write_text(file.read_text() + f'\n[federation]\nfolder = "{federation_of(name)}"\n')
+        file.write_text(file.read_text() + f'\n[federation]\nfolder = "{federation_of(name)}"\npace = 0.0\n')
     agree_all(folder / "sites", plan)
     Checkpoint(plan, checkpoint.assets, checkpoint.state).save(folder, key)
 
