@@ -86,10 +86,12 @@ def test_a_server_with_a_full_disk_says_which_file_and_goes_on_once_there_is_spa
 
 
 def _says_full(federation: Federation) -> bool:
-    """Whether the status names the folder and the way out, and the run has felt it: it does not go on."""
+    """Whether the status names the folder and the way out, and the run or a site has felt it."""
     said = federation.command("server", "status", federation.server).out
     over = not held(federation.folder_of_run / LOCK)
-    return over and f"{federation.state} has 0 MiB left: free space" in said
+    logs = (federation.folder / site / "federation" / "logs" / "supernode.log" for site in federation.sites)
+    turned_away = any("Server error '5" in log.read_text() for log in logs)
+    return (over or turned_away) and f"{federation.state} has 0 MiB left: free space" in said
 
 
 def test_nothing_is_left_running_after_full_disks(running: Federation) -> None:
