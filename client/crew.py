@@ -24,13 +24,15 @@ FINAL: Final = (2, 3)
 """Exit codes of the gate service that no restart helps: settings, and refusals such as a damaged ledger."""
 GATE_PATIENCE: Final = 120.0
 CONNECTED, LOST, REFUSED = "connected", "no connection, trying again", "turned away, trying again"
-FAILED: Final = "the server failed, starting again"
+FAILED, GIVEN_UP = "the server failed, starting again", "gave the connection up, starting again"
 _SIGNS: Final = {
     "SuperNode ID:": CONNECTED,
     "Connection successful": CONNECTED,
     "Connection attempt failed": LOST,
     "Failed to initialize the connection": REFUSED,
-    "Server error '5": FAILED,  # its work ends with that, and its process does not (Flower 1.41)
+    # With either of these its work ends, and its process does not (Flower 1.41).
+    "Server error '5": FAILED,
+    "Giving up reconnection": GIVEN_UP,
 }
 _FLOWER: Final = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -103,7 +105,7 @@ def _supernode(outline: Outline, users: Runners, coordinator: Card, program: Pat
         user=users.messenger,
         after=(GATE,),
         signs=_SIGNS,
-        hung=(FAILED,),
+        hung=(FAILED, GIVEN_UP),
         orphaned=signal.SIGTERM,
     )
 
