@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,8 +200,8 @@ class Federation:
         return found
 
     def start_sites(self) -> None:
-        for name in self.sites:
-            self.start_site(name)
+        with ThreadPoolExecutor(len(self.sites)) as pool:
+            list(pool.map(self.start_site, self.sites))
 
     def start_site(self, name: str) -> None:
         done = self.start("client", "start", self.site(name), around=self.around.get(name, ()))

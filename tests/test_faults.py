@@ -31,7 +31,7 @@ Note = Callable[[str, object], None]
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """Three sites whose run goes on with any two of them, and does not end by itself."""
     federation = Federation(
-        tmp_path_factory.mktemp("faults"), trust="local", rounds=2000, min_sites=2, deadline=12
+        tmp_path_factory.mktemp("faults"), trust="local", rounds=2000, min_sites=2, deadline=20
     )
     federation.prepare()
     try:

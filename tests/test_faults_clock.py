@@ -38,7 +38,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     strange = Path(__file__).parent / "strange"
     clock = ("env", f"PYTHONPATH={strange}", f"SKEW={folder / 'clock'}", f"SKEWED={library}")
     federation = Federation(
-        folder, trust="local", rounds=500, min_sites=2, deadline=12, budget=40.0,
+        folder, trust="local", rounds=500, min_sites=2, deadline=20, budget=40.0,
         around={} if library is None else {"east": clock},
     )  # fmt: skip
     federation.prepare()

@@ -35,7 +35,7 @@ class _OnSmallDisks(Federation):
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """Three sites whose run goes on with any two and does not end by itself."""
     federation = _OnSmallDisks(
-        tmp_path_factory.mktemp("disk"), trust="local", rounds=2000, min_sites=2, deadline=12
+        tmp_path_factory.mktemp("disk"), trust="local", rounds=2000, min_sites=2, deadline=20
     )
     with ExitStack() as federation.disks:
         federation.prepare()

@@ -36,7 +36,7 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
     with network(sites) as made:
         federation = Federation(
             tmp_path_factory.mktemp("network"), sites=sites, trust="local", rounds=2000, min_sites=2,
-            deadline=12, host=made.address, around={site: made.around(site) for site in sites},
+            deadline=20, host=made.address, around={site: made.around(site) for site in sites},
         )  # fmt: skip
         federation.prepare()
         try:

@@ -25,7 +25,7 @@ Note = Callable[[str, object], None]
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """Four sites, three of which are enough; the run is paused between tests and does not end by itself."""
     federation = Federation(
-        tmp_path_factory.mktemp("secagg"), sites=SITES, rounds=500, min_sites=3, deadline=60
+        tmp_path_factory.mktemp("secagg"), sites=SITES, rounds=500, min_sites=3, deadline=20
     )
     federation.prepare()
     try:

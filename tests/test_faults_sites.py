@@ -14,7 +14,7 @@ from tests.process_tree import left_behind
 from tests.reckoning import all_back, charges, checkpoint_of, latest, paused, require_consistent, transcript
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
-DEADLINE = 30
+DEADLINE = 20
 LIES = ("longer", "matrix", "not a number", "whole numbers", "another name", "replay")
 Note = Callable[[str, object], None]
 
