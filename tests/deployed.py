@@ -30,7 +30,7 @@ declared_population = {people}
 
 [budget]
 epsilon = {budget}
-delta = 1e-5
+delta = 1e-4
 
 [data.options]
 people = {people}
