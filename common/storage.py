@@ -62,9 +62,9 @@ def read_json(
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: {missing}") from None
     except (ValueError, RecursionError):
-        raise InputError(f"{path} is damaged: {damaged}") from None
+        value = None
     if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: expected a JSON object")
+        raise InputError(f"{path} is damaged: {damaged}")
     return value
 
 

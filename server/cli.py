@@ -27,7 +27,9 @@ def plan(
         int | None, typer.Option(help="Noised steps (default 200).", show_default=False)
     ] = None,
     sampling_rate: Annotated[float, typer.Option(help="Chance of each person to enter a round.")] = 0.5,
-    sites: Annotated[int, typer.Option(help="Sites that each add noise (trust local).")] = 8,
+    sites: Annotated[
+        int, typer.Option(help="Sites that each add noise: all of it under local, a share under secagg.")
+    ] = 8,
     sites_per_person: Annotated[int, typer.Option(help="How many sites may hold one person.")] = 1,
     trust: Annotated[str, typer.Option(help="local, secagg or central.")] = "local",
     min_sites: Annotated[

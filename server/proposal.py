@@ -169,7 +169,7 @@ def lines(proposal: Proposal) -> Iterator[str]:
     yield f"  sites: {sites}; a round that fewer than {plan.min_sites} of them answer is void"
     yield (
         f"  of each {whom}: at most epsilon {cost:.4g} at delta {plan.delta:.3g} in all, {NEIGHBOURING},"
-        f" {ACCOUNTANT}, trust {plan.trust}, at most {plan.sites_per_person} sites a person"
+        f" {ACCOUNTANT}, trust {plan.trust}, a person at {_sites(plan.sites_per_person)}"
     )
     yield (
         f"  {plan.rounds} rounds; each {whom} enters a round with chance {plan.sampling_rate:g}, gives at"
@@ -184,6 +184,10 @@ def lines(proposal: Proposal) -> Iterator[str]:
         yield f"  note: {note}"
     yield f"plan's hash, to tell the sites on another channel than the file: {plan.digest()}"
     yield f"send each site {proposal.file}; its people agree with fedmotion join agree"
+
+
+def _sites(bound: int) -> str:
+    return "one site alone" if bound == 1 else f"{bound} sites at most"
 
 
 def planned(config: ServerFile, run_id: str | None) -> Path:
