@@ -15,7 +15,7 @@ _SLOPE = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Critic:
-    """D(x, y): a multilayer perceptron over a latent, with a projection of the label (Miyato and Koyama, 2018).
+    """D(x, y): a multilayer perceptron over a latent, and a projection of the label (Miyato, 2018).
 
     No normalisation over a batch: what one person's row gives depends on that row alone. Every parameter
     belongs to a plain linear layer or an embedding. Label number `labels` is for none.
