@@ -30,8 +30,8 @@ from client.policy import SitePolicy
 from client.speed import Speed
 from client.users import Users
 from client.withdrawal import Tombstones
-from common.errors import FedmotionError, InputError, Refusal, RefusalCode
-from common.method import PublicState, digest_arrays
+from common.errors import InputError, Refusal, RefusalCode
+from common.method import GradientMethod, PublicState, digest_arrays
 from common.noise import Source
 from common.plan import Plan
 from common.query import Acceptance, Query, Release
@@ -207,14 +207,9 @@ class LocalGate:
             )
         if state.digest() != query.state_digest:
             raise Refusal(RefusalCode.MALFORMED, "the state is not the one that the query names")
-        try:
-            given = Layout.of(opened.method.parameters(state))
-        except (KeyError, FedmotionError):
-            raise Refusal(RefusalCode.MALFORMED, "the state lacks parameters") from None
-        if given != opened.layout:
-            raise Refusal(RefusalCode.MALFORMED, "the state has parameters of other names or shapes")
-        if any(value.dtype != torch.float32 for value in opened.method.parameters(state).values()):
-            raise Refusal(RefusalCode.MALFORMED, "the state has parameters that are not float32")
+        given = {name: value.dtype for name, value in state.arrays.items()}
+        if Layout.of(state.arrays) != Layout.of(opened.broadcast) or given != opened.types:
+            raise Refusal(RefusalCode.MALFORMED, "the state has arrays of other names, shapes or types")
 
     def _noised_sum(
         self, round: int, state: PublicState, opened: Opened, mechanism: SampledGaussian
@@ -229,13 +224,14 @@ class LocalGate:
         users = self._loaded(opened)
         parameters = method.parameters(state)
         if plan.trust == "secagg":
-            return self._clipped_sum(users, parameters, opened, mechanism, round, 0) + mechanism.share(round)
+            found = self._clipped_sum(users, state, parameters, opened, mechanism, round, 0)
+            return found + mechanism.share(round)
         total = torch.zeros(plan.dimension, dtype=torch.float64)
         for step in range(plan.steps_per_round):
-            noised = self._clipped_sum(users, parameters, opened, mechanism, round, step)
+            noised = self._clipped_sum(users, state, parameters, opened, mechanism, round, step)
             noised = mechanism.noised(noised, round, step)
             total += noised / plan.steps_per_round
-            if step + 1 < plan.steps_per_round:
+            if isinstance(method, GradientMethod) and step + 1 < plan.steps_per_round:
                 mean = noised / (plan.sampling_rate * self._declared_population)
                 gradient, _ = plan.split(mean.to(torch.float32))
                 parameters = method.local_step(parameters, gradient)
@@ -244,6 +240,7 @@ class LocalGate:
     def _clipped_sum(
         self,
         users: Users,
+        state: PublicState,
         parameters: Mapping[str, Tensor],
         opened: Opened,
         mechanism: SampledGaussian,
@@ -257,7 +254,7 @@ class LocalGate:
         def compute(units: Sequence[int]) -> Contributions:
             rng = mechanism.persons(key, [users.names[unit] for unit in units])
             batch = users.batch(units, method.motions, rng, plan.digest())
-            return chosen.compute(parameters, placed(method.examples(batch, rng), device))
+            return chosen.compute(parameters, placed(method.examples(state, batch, rng), device))
 
         drawn = users.present(mechanism.sample(len(users), round, step))
         if plan.trust == "secagg":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from client.clipping.choice import Chosen, choose
+from client.clipping.choice import Chosen, choose, written
 from client.clipping.cost import require_affordable
 from client.clipping.step import Examples, Step
 from client.speed import Speed
@@ -18,7 +19,7 @@ from common.generator.assets import Assets
 from common.generator.bounds import MOST_LATENT
 from common.generator.condition import Condition
 from common.generator.text import bounded
-from common.method import GradientMethod, UserBatch
+from common.method import GradientMethod, Method, UserBatch, VectorMethod
 from common.methods import build, option_of
 from common.noise import PersonRandom
 from common.plan import Plan
@@ -32,14 +33,18 @@ class Opened:
     """A plan with its method, its assets and the engine that computes it here."""
 
     plan: Plan
-    method: GradientMethod
+    method: Method
     assets: Assets
     chosen: Chosen
 
     @cached_property
-    def layout(self) -> Layout:
-        """Names and shapes of the parameters that a round must bring; drawn once, not in every round."""
-        return Layout.of(self.method.parameters(self.method.init(0)))
+    def broadcast(self) -> Mapping[str, Tensor]:
+        """Arrays of the names, shapes and types that a round must bring; made once, not in every round."""
+        return self.method.broadcast(self.method.init(0)).arrays
+
+    @cached_property
+    def types(self) -> dict[str, torch.dtype]:
+        return {name: value.dtype for name, value in self.broadcast.items()}
 
 
 def open_plan(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> Opened:
@@ -53,8 +58,8 @@ def open_plan(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> Opened:
         dimension = plan.dimension_of(method.dimension)
     except _UNFIT as error:
         raise Refusal(RefusalCode.MALFORMED, f"the plan's method or codec does not build: {error}") from None
-    if not isinstance(method, GradientMethod):
-        raise Refusal(RefusalCode.POLICY, f"this gate does not compute {plan.method}")
+    if not isinstance(method, GradientMethod) and (plan.steps_per_round > 1 or plan.loss_weight > 0):
+        raise Refusal(RefusalCode.MALFORMED, f"method {plan.method} has no gradient steps and no loss")
     if dimension != plan.dimension:
         raise Refusal(RefusalCode.MALFORMED, "the plan's dimension is not the method's")
     if assets.text is not None:
@@ -65,36 +70,48 @@ def open_plan(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> Opened:
     return _chosen(plan, method, assets, speed)
 
 
-def _chosen(plan: Plan, method: GradientMethod, assets: Assets, speed: Speed) -> Opened:
-    """The engine for `plan`, tried on public probes: made-up people and random parameters."""
+def _chosen(plan: Plan, method: Method, assets: Assets, speed: Speed) -> Opened:
+    """How contributions are computed here, tried on public probes: made-up people and random parameters."""
     random = torch.Generator().manual_seed(0)
-    parameters = {
-        name: torch.randn(value.shape, generator=random) / max(1, value.shape[-1]) ** 0.5
-        for name, value in method.parameters(method.init(0)).items()
-    }
-    step = Step(method, Layout.of(parameters), plan.loss_weight)
+    state = method.broadcast(method.init(0))
+    parameters = {name: _random(value, random) for name, value in method.parameters(state).items()}
 
     def probe(units: int) -> Examples:
-        place = (units, method.motions)
-        labels = torch.randint(len(plan.labels) + 1, place, generator=random)
-        text = bounded(torch.randn(*place, assets.text_size, generator=random))
-        lengths = torch.randint(1, assets.codec.frames + 1, place, generator=random)
-        batch = UserBatch(
-            latents=torch.randn(*place, assets.codec.latent, generator=random),
-            condition=Condition(labels, text, lengths),
-            mask=torch.ones(place, dtype=torch.bool),
-        )
-        return placed(
-            method.examples(batch, PersonRandom(bytes(32), [str(u) for u in range(units)])), speed.device
-        )
+        rng = PersonRandom(bytes(32), [str(unit) for unit in range(units)])
+        batch = _made_up(plan, method, assets, units, random)
+        return placed(method.examples(state, batch, rng), speed.device)
 
+    there = placed(parameters, speed.device)
     try:
-        replicas = option_of(plan.method, plan.options, "replicas") or 1
-        require_affordable(method, step, assets, replicas, speed.device)
-        chosen = choose(step, placed(parameters, speed.device), probe, speed)
+        if isinstance(method, GradientMethod):
+            step = Step(method, Layout.of(parameters), plan.loss_weight)
+            replicas = option_of(plan.method, plan.options, "replicas") or 1
+            require_affordable(method, step, state, assets, replicas, speed.device)
+            chosen = choose(step, there, probe, speed)
+        else:
+            assert isinstance(method, VectorMethod)
+            chosen = written(method, there, probe, speed)
     except InputError as error:
         raise Refusal(RefusalCode.UNAVAILABLE, str(error)) from None
     return Opened(plan=plan, method=method, assets=assets, chosen=chosen)
+
+
+def _random(value: Tensor, random: torch.Generator) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    return torch.randn(value.shape, generator=random) / math.sqrt(max(1, *value.shape[-1:]))
+
+
+def _made_up(plan: Plan, method: Method, assets: Assets, units: int, random: torch.Generator) -> UserBatch:
+    place = (units, method.motions)
+    labels = torch.randint(len(plan.labels) + 1, place, generator=random)
+    text = bounded(torch.randn(*place, assets.text_size, generator=random))
+    lengths = torch.randint(1, assets.codec.frames + 1, place, generator=random)
+    return UserBatch(
+        latents=torch.randn(*place, assets.codec.latent, generator=random),
+        condition=Condition(labels, text, lengths),
+        mask=torch.ones(place, dtype=torch.bool),
+    )
 
 
 def placed(tensors: Mapping[str, Tensor], device: str) -> dict[str, Tensor]:

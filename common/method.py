@@ -69,15 +69,33 @@ class UserRandom(Protocol):
         """Uniform draws in (0, 1), `[users, *shape]`, float32."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Usual:
+    """What a plan of a method takes where nobody says otherwise; it needs `most_rounds` at most."""
+
+    rounds: int = 200
+    sampling_rate: float = 0.5
+    clip_norm: float = 0.2
+    most_rounds: int | None = None
+
+    def needed(self, rounds: int) -> int:
+        """How many of at most `rounds` a run has."""
+        return rounds if self.most_rounds is None else min(rounds, self.most_rounds)
+
+
 class Method(ABC):
     """A method; concrete ones are frozen dataclasses whose fields are their hyper-parameters.
 
     `training` names those that say how parameters are found and not what they mean: the others
-    are the design, which pre-trained parameters belong to.
+    are the design, which pre-trained parameters belong to. `motions` is M, the most sequences of
+    one user that enter a round.
     """
 
     name: ClassVar[str]
     training: ClassVar[frozenset[str]] = frozenset()
+    usual: ClassVar[Usual] = Usual()
+
+    motions: int
 
     @abstractmethod
     def init(self, seed: int) -> PublicState:
@@ -93,8 +111,22 @@ class Method(ABC):
         """The part of `state` that sites need for a round."""
 
     @abstractmethod
-    def update(self, state: PublicState, mean: Vector) -> PublicState:
-        """The server's step from the noised mean contribution: post-processing only."""
+    def parameters(self, state: PublicState) -> dict[str, Tensor]:
+        """The arrays of `state`, by name, that contributions are a function of."""
+
+    @abstractmethod
+    def examples(self, state: PublicState, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
+        """Draw what contributions need besides; every tensor has the leading axis `[users]`.
+
+        Row u depends on the broadcast `state`, on user u and on user u's randomness alone.
+        """
+
+    @abstractmethod
+    def update(self, state: PublicState, mean: Vector, noise: float) -> PublicState:
+        """The server's step from the noised mean contribution: post-processing only.
+
+        `noise` is the standard deviation of the noise in each coordinate of `mean`, a public fact.
+        """
 
     @abstractmethod
     def generator(self, state: PublicState) -> Generator:
@@ -102,23 +134,7 @@ class Method(ABC):
 
 
 class GradientMethod(Method):
-    """A method whose contribution is the gradient of a per-user loss.
-
-    `motions` is M, the most sequences of one user that enter a round.
-    """
-
-    motions: int
-
-    @abstractmethod
-    def parameters(self, state: PublicState) -> dict[str, Tensor]:
-        """The trainable parameters of `state`, by name."""
-
-    @abstractmethod
-    def examples(self, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
-        """Draw what the loss needs; every tensor has the leading axis `[users]`.
-
-        Row u depends on user u and on user u's randomness alone.
-        """
+    """A method whose contribution is the gradient of a per-user loss in `parameters`."""
 
     @abstractmethod
     def loss(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
@@ -127,3 +143,14 @@ class GradientMethod(Method):
     @abstractmethod
     def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
         """A site's own step between two noised releases of one round (rule 9 of the gate)."""
+
+
+class VectorMethod(Method):
+    """A method that computes its contribution itself; a round is one step."""
+
+    @abstractmethod
+    def contributions(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
+        """One vector for each user, `[users, dimension]`, before it is clipped.
+
+        Row u depends on row u of every example alone.
+        """

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.generator import Generator
 from common.generator.trainable import Shapes, with_low_rank
 from common.method import Method
-from common.methods import build
+from common.methods import build, option_of, options_of
 from common.sealed import read_sealed, write_sealed
 
 FILE: Final = "pretrained.safetensors"
@@ -61,6 +61,13 @@ class Pretrained:
         """The method that trains the part `train` of it in private."""
         assets = self.low_rank(rank, seed) if train == "lora" else self.assets
         return build(self.method, {**self.design, "train": train, "rank": rank}, assets)
+
+    def assets_for(self, method: str, options: Mapping[str, Any], seed: int) -> Assets:
+        """What `method` with `options` starts from; InputError for an option that it does not take."""
+        if option_of(method, options, "train") != "lora":
+            return self.assets
+        rank = options_of(build(method, {**options, "train": "all"}, self.assets))["rank"]
+        return self.low_rank(int(rank), seed)
 
     def low_rank(self, rank: int, seed: int) -> Assets:
         """The assets with the frozen factors of LoRA, drawn once for all sites."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -51,6 +52,15 @@ class Sum:
     def unmasked(self, total: Vector) -> None:
         """The whole sum, `[dimension]` float64, of all the sites that were counted."""
         self._total = total
+
+    def noise(self, plan: Plan) -> float:
+        """Standard deviation of the noise in each coordinate of `mean`; of kept ones under top_k."""
+        sites = len(self.sites)
+        if plan.trust == "secagg":
+            variance = sites * plan.share_variance / plan.scale**2
+        else:
+            variance = plan.noise_std**2 * (sites / plan.steps_per_round if plan.trust == "local" else 1)
+        return math.sqrt(variance) / (plan.sampling_rate * self.population)
 
     def mean(self, plan: Plan, source: Source, round: int) -> Vector:
         """Sum / (q x declared population), `[dimension]` float32.

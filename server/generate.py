@@ -15,7 +15,6 @@ from torch import Tensor
 
 from common.errors import InputError
 from common.generator.generator import UNLABELLED, Generator
-from common.generator.samplers import Sampler
 from common.generator.text import TextEncoder, printable, sides
 from common.motion.export import FORMATS, write_motions
 from common.motion.postprocess import postprocess
@@ -211,7 +210,8 @@ def draw(
     **drawing: Unpack[Drawing],
 ) -> Samples:
     """Draw `count` motions; joints are post-processed unless `raw`."""
-    sampler = Sampler(name=drawing.get("sampler", Sampler.name), steps=drawing.get("steps", Sampler.steps))
+    own = generator.sampler
+    sampler = replace(own, name=drawing.get("sampler", own.name), steps=drawing.get("steps", own.steps))
     guidance, frames = drawing.get("guidance", 0.0), drawing.get("frames")
     drawn, labels = generator.sample(
         count, label, seed, sampler=sampler, guidance=guidance, frames=frames, text=text

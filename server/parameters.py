@@ -19,9 +19,15 @@ class Parameters:
     train: str
     noise: float
     verdict: str
+    trained: bool = True
 
     def line(self) -> str:
         """One line to print before the training."""
+        if not self.trained:
+            told = f"{self.private:,} numbers are released for a generator of {self.all:,} parameters"
+            return told + (
+                f": noise {percent(self.noise)} of the signal" if self.noise else ", without noise"
+            )
         part = f"{self.private:,} of {self.all:,} parameters are trained"
         if self.noise == 0:
             return f"{part}, without noise (train = {self.train})"
@@ -40,4 +46,5 @@ def parameters_of(folder: Path, units: int, sites: int) -> Parameters:
         train=str(option_of(plan.method, plan.options, "train") or "all"),
         noise=share,
         verdict=verdict(share),
+        trained=option_of(plan.method, plan.options, "train") is not None,
     )

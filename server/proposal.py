@@ -16,7 +16,7 @@ from common.accounting import ACCOUNTANT, epsilon
 from common.errors import InputError
 from common.event import NEIGHBOURING
 from common.generator.assets import Assets
-from common.methods import build
+from common.methods import build, usual_of
 from common.plan import Plan
 from common.pretrained import Pretrained
 from common.roster import Member
@@ -99,8 +99,6 @@ def settings(config: ServerFile, plan: Plan) -> Settings:
 
 def _start(run: RunTable, found: Pretrained) -> tuple[Assets, dict[str, Any]]:
     """Public assets and the method's options, with the design of the pre-trained generator filled in."""
-    if run.method != found.method:
-        raise InputError(f"run.method is {run.method}, and {run.start} was made for {found.method}")
     for name, value in found.design.items():
         if run.options.get(name, value) != value:
             raise InputError(
@@ -109,9 +107,7 @@ def _start(run: RunTable, found: Pretrained) -> tuple[Assets, dict[str, Any]]:
             )
     chosen = {name: value for name, value in (("train", run.train), ("rank", run.rank)) if value is not None}
     options: dict[str, Any] = {**found.design, **run.options, **chosen}
-    whole = build(run.method, {**options, "train": "all"}, found.assets)
-    train, rank = options.get("train", getattr(whole, "train", "all")), getattr(whole, "rank", 0)
-    return (found.low_rank(rank, run.seed) if train == "lora" else found.assets), options
+    return found.assets_for(run.method, options, run.seed), options
 
 
 def _require_enough(run: RunTable, roster: tuple[Member, ...]) -> None:
@@ -126,14 +122,15 @@ def _require_enough(run: RunTable, roster: tuple[Member, ...]) -> None:
 
 def _terms(config: ServerFile, options: Mapping[str, Any], roster: tuple[Member, ...], key: str) -> Terms:
     run = config.run
+    usual = usual_of(run.method)
     return Terms(
         method=run.method,
         units=_people(roster),
-        rounds=run.rounds,
+        rounds=usual.needed(run.rounds or usual.rounds),
         epsilon=run.epsilon,
         delta=run.delta,
-        sampling_rate=run.sampling_rate,
-        clip_norm=run.clip_norm,
+        sampling_rate=run.sampling_rate or usual.sampling_rate,
+        clip_norm=run.clip_norm or usual.clip_norm,
         unit=run.unit,
         trust=run.trust,
         options=options,

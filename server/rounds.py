@@ -117,7 +117,7 @@ class _Run:
             if isinstance(total, str):
                 return total
             gradient, loss = plan.split(total.mean(plan, self._source, round))
-            state = self._method.update(self.checkpoint.state, gradient)
+            state = self._method.update(self.checkpoint.state, gradient, total.noise(plan))
             self.checkpoint = Checkpoint(plan, self.checkpoint.assets, state)
             self._charges = max(self._charges, total.charges)
             row = metrics_row(plan, round, len(total.sites), claim, self._charges)

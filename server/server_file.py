@@ -51,7 +51,8 @@ class PortsTable(_Table):
 
 
 class RunTable(_Table):
-    """What the next run plan asks for. A test holds the two limits that are written here, of `train` and
+    """What the next run plan asks for; `rounds`, `sampling_rate` and `clip_norm` are by default as the
+    method usually takes them. A test holds the two limits that are written here, of `train` and
     `epsilon`, against the code that they come from, which takes seconds to import."""
 
     start: Path = Field(strict=False)
@@ -61,9 +62,9 @@ class RunTable(_Table):
     rank: int | None = Field(default=None, ge=1, le=64)
     epsilon: float = Field(default=8.0, gt=0, le=100)
     delta: float | None = Field(default=None, ge=1e-12, lt=1)
-    rounds: int = Field(default=200, ge=1, le=MOST_ROUNDS)
-    sampling_rate: float = Field(default=0.5, ge=1e-6, le=1)
-    clip_norm: float = Field(default=0.2, ge=1e-6, le=1e6)
+    rounds: int | None = Field(default=None, ge=1, le=MOST_ROUNDS)
+    sampling_rate: float | None = Field(default=None, ge=1e-6, le=1)
+    clip_norm: float | None = Field(default=None, ge=1e-6, le=1e6)
     trust: Literal["local", "secagg"] = "secagg"
     unit: Unit = "user"
     min_sites: int | None = Field(default=None, ge=1, le=MOST_MEMBERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,6 +18,8 @@ from common.compression import Compression
 from common.errors import InputError
 from common.event import MOST_SITES_PER_PERSON, Trust, Unit
 from common.generator.text import SIZES
+from common.method import Usual
+from common.methods import DEFAULT, NAMES
 from common.motion.heterogeneity import STRONGEST
 from common.validation import flag, one_line
 from simulations.preset import preset, presets
@@ -44,7 +47,8 @@ class Simulation(BaseModel):
     `pretrained`: a folder of `fedmotion pretrain`, whose codec, design and parameters the run starts
     from. `people`: how many procedural people (`actions` and `heterogeneity` say what they do and how
     much their sites differ), or the declared number of units of real data (default:
-    as counted, which then is a public fact). `sites`: equal shares, by a hash of the person; or
+    as counted, which then is a public fact). `rounds`, `sampling_rate`, `clip_norm`: by default as `method`
+    usually takes them, and no more rounds than it needs. `sites`: equal shares, by a hash of the person; or
     `[[site]]` tables; or one site for each value of `site_column`, which `[[site]]` tables may name
     and give a budget. `delta`: by default
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
@@ -80,7 +84,7 @@ class Simulation(BaseModel):
     sites_per_person: int = Field(default=1, ge=1, le=MOST_SITES_PER_PERSON)
     sampling_rate: float = Field(default=0.5, gt=0, le=1)
     clip_norm: float = Field(default=0.2, gt=0, allow_inf_nan=False)
-    method: str = "dp_sgd"
+    method: str = DEFAULT
     options: dict[str, int | float | str] = {}
     codec: Literal["structured", "pca", "identity", "vae", "sensor"] | None = None
     codec_file: Path | None = Field(default=None, strict=False)
@@ -112,6 +116,20 @@ class Simulation(BaseModel):
     loss_curve: bool = False
     seed: int = Field(default=0, ge=0, lt=2**63)
     test_mode: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, said: Any) -> Any:
+        """What the method usually takes, where nothing else is said; and no more rounds than it needs."""
+        method = said.get("method", DEFAULT) if isinstance(said, dict) else None
+        if not isinstance(method, str) or method not in NAMES:
+            return said
+        usual: Usual = NAMES[method].usual
+        given = {**asdict(usual), **said}
+        del given["most_rounds"]
+        if isinstance(given["rounds"], int) and given["rounds"] > 0:
+            given["rounds"] = usual.needed(given["rounds"])
+        return given
 
     @field_validator("data", "public", "pretrained", "codec_file")
     @classmethod

@@ -20,8 +20,8 @@ from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
 from common.generator.sensor_codec import SensorCodec
-from common.method import GradientMethod
 from common.methods import build, design_of
+from common.methods.dp_sgd import DPSGD
 from common.motion.sensors import SENSOR
 from common.pretrained import FILE, UNFINISHED, Pretrained, Provenance
 from common.sealed import read_sealed, write_sealed
@@ -55,7 +55,7 @@ class _Work:
     """What does not change while it trains."""
 
     config: Pretraining
-    method: GradientMethod
+    method: DPSGD
     fitted: Latents
     held_out: Latents
     digest: str
@@ -125,7 +125,7 @@ def _opened(config: Pretraining, sources: Sources, device: str, folder: Path) ->
     codec = make_codec(config, sources.modality, sources.labels, motions)
     assets = Assets(codec, text=sources.text)
     method = build(config.method, config.options, assets)
-    if not isinstance(method, GradientMethod):
+    if not isinstance(method, DPSGD):
         raise InputError(f"method {config.method} has no loss to pre-train with: choose another --method")
     fitted, held_out = (Latents.encoded(codec, part) for part in (sources.fitted, sources.held_out))
     return _Work(config, method, fitted, held_out, sources.digest(), device, folder), assets

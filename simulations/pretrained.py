@@ -10,7 +10,6 @@ from typing import Any
 from client.datasets import DataSet
 from common.errors import InputError
 from common.generator.assets import Assets
-from common.methods import build, options_of
 from common.pretrained import Pretrained
 from simulations.config import Simulation
 
@@ -46,15 +45,9 @@ def start_from(folder: Path, config: Simulation, data: DataSet) -> Start:
             f"the data have the label {unknown[0]!r}, and pretrained {folder} knows"
             f" {', '.join(codec.labels) or 'none'}: pre-train with that label, or declare labels without it"
         )
-    if config.method != found.method:
-        raise InputError(f"method is {config.method}, and pretrained {folder} was made for {found.method}")
     _agree(config, found, folder)
     options = {**found.design, **config.options}
-    every = options_of(build(config.method, {**options, "train": "all"}, found.assets))
-    train, rank = config.options.get("train", every["train"]), int(every["rank"])
-    if train != "lora":
-        return Start(options, found.assets, vars(found.public))
-    return Start(options, found.low_rank(rank, config.seed), vars(found.public))
+    return Start(options, found.assets_for(config.method, options, config.seed), vars(found.public))
 
 
 def _agree(config: Simulation, found: Pretrained, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Protocol
 
 import torch
@@ -13,9 +13,13 @@ from torch import Tensor
 
 from common.generator.assets import under
 from common.generator.codec import Codec
-from common.method import GradientMethod, UserBatch
+from common.generator.design import Design
+from common.generator.shared import SharedGenerator
+from common.method import PublicState, UserBatch
+from common.methods.dp_sgd import DPSGD
 from simulations.corpus import Corpus
 
+_NOTHING: Final = PublicState(0)
 _BETA1, _BETA2, _TINY = 0.9, 0.99, 1e-10
 _WARM: Final = 0.02  # share of the steps over which the rate rises
 _ENCODED: Final = 1024  # windows at once
@@ -96,13 +100,21 @@ class Progress:
         return {name: value.cpu() for name, value in under("ema/", self.arrays).items()}
 
 
+def denoising(method: SharedGenerator) -> DPSGD:
+    """The method that trains the generator of `method` as a denoiser."""
+    if isinstance(method, DPSGD):
+        return method
+    design = {item.name: getattr(method, item.name) for item in fields(Design)}
+    return DPSGD(assets=method.assets, **design)
+
+
 def step(
-    method: GradientMethod, latents: Latents, before: Progress, schedule: Schedule, device: str
+    method: DPSGD, latents: Latents, before: Progress, schedule: Schedule, device: str
 ) -> tuple[Progress, float]:
     """One step of AdamW on a batch, and the loss before it."""
     random = _random(schedule.seed, "step", before.step)
     rows = torch.randint(len(latents), (schedule.batch,), generator=random)
-    examples = method.examples(latents.users(rows, random), SeededRandom(len(rows), random))
+    examples = method.examples(_NOTHING, latents.users(rows, random), SeededRandom(len(rows), random))
     parameters = under("parameters/", before.arrays)
     moving = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     loss = method.loss(moving, _placed(examples, device)).mean()
@@ -111,13 +123,13 @@ def step(
 
 
 @torch.no_grad()
-def held_out_loss(method: GradientMethod, latents: Latents, parameters: Mapping[str, Tensor]) -> float:
+def held_out_loss(method: DPSGD, latents: Latents, parameters: Mapping[str, Tensor]) -> float:
     """The mean loss of `parameters`, under the same draws whenever it is asked."""
     total = 0.0
     for number, rows in enumerate(torch.arange(len(latents)).split(_ENCODED)):
         random = _random(0, "held out", number)
         users, rng = latents.users(rows, random), SeededRandom(len(rows), random)
-        total += float(method.loss(parameters, method.examples(users, rng)).sum())
+        total += float(method.loss(parameters, method.examples(_NOTHING, users, rng)).sum())
     return total / len(latents)
 
 

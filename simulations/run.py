@@ -20,7 +20,8 @@ from client.ledger import Ledger
 from client.site import SiteFile
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.event import PrivacyEvent
-from common.method import GradientMethod
+from common.generator.shared import SharedGenerator
+from common.method import Usual
 from common.plan import Plan
 from common.signing import load_key, public_name
 from common.storage import exclusive, read_json, write_atomically, write_json, writing
@@ -197,8 +198,8 @@ def measure(
     baseline = None
     if config.pretrained is not None:
         baseline = method.generator(method.init(config.seed))  # as it was before round 1
-    elif public is not None and isinstance(method, GradientMethod):
-        baseline = train_on_public(method, public, generator, checkpoint.plan.rounds)
+    elif public is not None and isinstance(method, SharedGenerator):
+        baseline = train_on_public(method, public, max(checkpoint.plan.rounds, Usual.rounds))
     groups = [held_out(config).select(data), _reference(config, data)]
     parts = [corpus(data.recordings(people), data.modality, data.labels) for people in groups]
     reference = Reference(held_out=parts[0], trained=parts[1])

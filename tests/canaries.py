@@ -75,7 +75,7 @@ class Pushes(GradientMethod):
     def parameters(self, state: PublicState) -> dict[str, Tensor]:
         return {"w": state.arrays["w"]}
 
-    def examples(self, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
+    def examples(self, state: PublicState, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
         return {"place": users.latents[:, 0, 0], "size": users.latents[:, 0, 1]}
 
     def loss(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
@@ -86,7 +86,7 @@ class Pushes(GradientMethod):
     def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
         return {"w": parameters["w"] - mean}
 
-    def update(self, state: PublicState, mean: Vector) -> PublicState:
+    def update(self, state: PublicState, mean: Vector, noise: float) -> PublicState:
         return PublicState(state.round + 1, {"w": state.arrays["w"] - mean})
 
     def generator(self, state: PublicState) -> Generator:

@@ -123,4 +123,4 @@ def next_state(before: Checkpoint, releases: Mapping[str, torch.Tensor], twice: 
     for site in sorted(releases):
         total += releases[site] * (2 if site == twice else 1)
     mean = (total / (plan.sampling_rate * people)).to(torch.float32)
-    return before.method().update(before.state, plan.split(mean)[0])
+    return before.method().update(before.state, plan.split(mean)[0], 0.0)  # of no use to dp_sgd

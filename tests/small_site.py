@@ -19,7 +19,7 @@ from client.users import Users
 from common.generator.assets import Assets
 from common.generator.sensor_codec import SensorCodec
 from common.generator.trainable import with_low_rank
-from common.method import GradientMethod, PublicState, digest_arrays
+from common.method import Method, PublicState, digest_arrays
 from common.methods import build
 from common.motion.sensors import SENSOR
 from common.noise import Source
@@ -40,7 +40,6 @@ def assets_of(method: str, options: Mapping[str, Any]) -> Assets:
         return Assets(CODEC)
     whole = {name: value for name, value in options.items() if name not in ("train", "rank")}
     start = build(method, whole, Assets(CODEC))
-    assert isinstance(start, GradientMethod)
     random = torch.Generator().manual_seed(7)
     base = {
         name: value + 0.4 * torch.randn(value.shape, generator=random)
@@ -50,10 +49,8 @@ def assets_of(method: str, options: Mapping[str, Any]) -> Assets:
     return Assets(CODEC, with_low_rank(base, options.get("rank", 4), 0) if low_rank else base)
 
 
-def method_of(plan: Plan) -> GradientMethod:
-    method = build(plan.method, plan.options, assets_of(plan.method, plan.options))
-    assert isinstance(method, GradientMethod)
-    return method
+def method_of(plan: Plan) -> Method:
+    return build(plan.method, plan.options, assets_of(plan.method, plan.options))
 
 
 def make_plan(**changes: Any) -> Plan:
@@ -100,9 +97,10 @@ def make_state(plan: Plan, round: int, scale: float = 0.3) -> PublicState:
     method = method_of(plan)
     random = torch.Generator().manual_seed(round)
     start = method.broadcast(method.init(0)).arrays
-    arrays: dict[str, Tensor] = {
-        name: value + scale * torch.randn(value.shape, generator=random) for name, value in start.items()
-    }
+    arrays: dict[str, Tensor] = {}
+    for name, value in start.items():
+        moved = torch.randn(value.shape, generator=random) if value.is_floating_point() else 0
+        arrays[name] = value + scale * moved
     return PublicState(round - 1, arrays)
 
 

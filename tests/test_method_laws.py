@@ -21,7 +21,7 @@ from client.mechanism import SampledGaussian
 from client.users import Users
 from common.accounting import epsilon
 from common.generator.trainable import CHOICES
-from common.method import UserBatch, UserRandom, digest_arrays
+from common.method import GradientMethod, PublicState, UserBatch, UserRandom, VectorMethod, digest_arrays
 from common.methods import NAMES, build
 from common.noise import PersonRandom, Source
 from common.plan import Plan
@@ -42,7 +42,7 @@ from tests.small_site import (
 )
 
 PARTS = ("lora", "bias_norm", "condition")
-METHODS: dict[str, dict[str, Any]] = {"dp_sgd": OPTIONS} | {
+METHODS: dict[str, dict[str, Any]] = {"dp_sgd": OPTIONS, "moments": {"fit_steps": 20}} | {
     f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS
 }
 """Every method, small, and its parts; those wide, so that noise can be told from chance."""
@@ -50,10 +50,18 @@ C = 0.5
 HUGE = 1e6
 SEED = 1
 
-each = pytest.mark.parametrize(
-    ("method", "engine"),
-    [*itertools.product(NAMES, ENGINES), *((method, "auto") for method in METHODS if method not in NAMES)],
-)
+
+def takes_steps(method: str) -> bool:
+    """Whether contributions are gradients, by one of several engines, and a round may be several steps."""
+    return issubclass(NAMES[method.split("/")[0]], GradientMethod)
+
+
+CASES = [
+    (method, engine)
+    for method in METHODS
+    for engine in (ENGINES if method in NAMES and takes_steps(method) else ENGINES[:1])
+]
+each = pytest.mark.parametrize(("method", "engine"), CASES)
 
 
 def test_no_method_escapes_the_laws() -> None:
@@ -133,12 +141,12 @@ def with_broken(people: dict[str, int], value: float) -> Users:
 def raise_on_nan(method: str, patch: pytest.MonkeyPatch) -> None:
     """A method that cannot compute with a broken person, and says so for the whole batch."""
     method = method.split("/")[0]
-    real = NAMES[method].examples
+    real: Any = NAMES[method].examples
 
-    def examples(self: Any, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
+    def examples(self: Any, state: PublicState, users: UserBatch, rng: UserRandom) -> Any:
         if bool(torch.isnan(users.latents).any()):
             raise ValueError("a window is damaged")
-        return real(self, users, rng)
+        return real(self, state, users, rng)
 
     patch.setattr(NAMES[method], "examples", examples)
 
@@ -238,15 +246,21 @@ def test_a_release_crosses_the_wire_unchanged(tmp_path: Path, method: str, engin
     assert (got.site, got.charge, got.query_digest) == (sent.site, sent.charge, sent.query_digest)
 
 
-def plain_gradient(plan: Plan, parameters: dict[str, Tensor], people: Users, step: int) -> Tensor:
-    """The sum over people of the gradient of their loss by plain autograd, one at a time, `[dimension]`."""
+def plain_sum(
+    plan: Plan, state: PublicState, parameters: dict[str, Tensor], people: Users, step: int
+) -> Tensor:
+    """The sum over people, one by one, of their vectors or of plain autograd's gradients, `[dimension]`."""
     method = method_of(plan)
     key = SampledGaussian(plan=plan, site="north", source=Source(SEED)).person_key(1, step)
     people.encode(CODEC, "plain")
     total = torch.zeros(plan.dimension)
     for unit, name in enumerate(people.names):
         rng = PersonRandom(key, [name])
-        examples = method.examples(people.batch([unit], method.motions, rng, "plain"), rng)
+        examples = method.examples(state, people.batch([unit], method.motions, rng, "plain"), rng)
+        if isinstance(method, VectorMethod):
+            total += method.contributions(parameters, examples)[0]
+            continue
+        assert isinstance(method, GradientMethod)
         leaves = {n: parameters[n].clone().requires_grad_() for n in sorted(parameters)}
         parts = torch.autograd.grad(method.loss(leaves, examples).sum(), list(leaves.values()))
         total += torch.cat([part.flatten() for part in parts])
@@ -260,20 +274,23 @@ def check_non_private(folder: Path, method: str, engine: str, steps: int) -> Non
     )
     with recording() as sums:
         total = World(folder / "l", plan, SEED, engine).release(crowd(12)).total
-    rule = method_of(plan)
-    parameters = dict(rule.parameters(make_state(plan, 1)))
+    rule, state = method_of(plan), make_state(plan, 1)
+    parameters = dict(rule.parameters(state))
     expected = torch.zeros(plan.dimension)
     for step in range(steps):
-        gradient = plain_gradient(plan, parameters, crowd(12), step)
-        expected += gradient / steps
-        parameters = rule.local_step(parameters, gradient / POPULATION)
+        found = plain_sum(plan, state, parameters, crowd(12), step)
+        expected += found / steps
+        if isinstance(rule, GradientMethod):
+            parameters = rule.local_step(parameters, found / POPULATION)
     assert len(sums) == steps
     assert float(expected.norm()) > 1
     assert float((total - expected).norm()) <= 1e-4 * float(expected.norm())
 
 
-@pytest.mark.parametrize("steps", [1, 3])
-@each
+@pytest.mark.parametrize(
+    ("method", "engine", "steps"),
+    [(*case, steps) for case in CASES for steps in (1, 3) if steps == 1 or takes_steps(case[0])],
+)
 def test_without_clip_and_noise_it_is_its_non_private_version(
     tmp_path: Path, method: str, engine: str, steps: int
 ) -> None:
@@ -282,7 +299,7 @@ def test_without_clip_and_noise_it_is_its_non_private_version(
 
 def check_claim(folder: Path, method: str, engine: str) -> None:
     """Epsilon from the ledger's events is the claim of the plan to the bit, and less before its end."""
-    plan = law_plan(method, rounds=3, steps_per_round=2)
+    plan = law_plan(method, rounds=3, steps_per_round=2 if takes_steps(method) else 1)
     world = World(folder / "l", plan, None, engine)
     claim = epsilon([plan.reserved()], plan.delta)
     for round in (1, 2, 3):

@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
+from client.clipping.bound import Rows
+from client.clipping.cost import memory
 from client.clipping.direct import looped, mapped
 from client.clipping.fold import UnfoldedError
 from client.clipping.ghost import Ghost
@@ -23,8 +25,10 @@ from client.clipping.opacus_engine import PerSample
 from client.clipping.step import Examples, PerUnit, Step
 from client.speed import Engine, Speed
 from common.errors import InputError
+from common.method import VectorMethod
 
 _AUTOMATIC: Final[tuple[Engine, ...]] = ("keep", "vmap", "loop")
+_VECTOR_COPIES: Final = 4  # of a unit's examples and vector, while it is computed
 _TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 0.1}
 
 
@@ -32,7 +36,7 @@ _TOLERANCE: Final = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 0
 class Chosen:
     """An engine with the numbers of units that it may compute at once, largest first."""
 
-    engine: Engine
+    engine: Engine | Literal["direct"]
     compute: PerUnit
     widths: tuple[int, ...]
 
@@ -56,6 +60,21 @@ def choose(step: Step, parameters: Mapping[str, Tensor], probe: Probe, speed: Sp
         if compute is not None and _agrees(compute, step, parameters, probe(width), speed):
             return Chosen(engine, compute, _widths(compute, parameters, probe(width)))
     raise InputError(f"engine = {speed.engine} cannot compute {step.method.name}: use engine = auto")
+
+
+def written(method: VectorMethod, parameters: Mapping[str, Tensor], probe: Probe, speed: Speed) -> Chosen:
+    """`method`'s own vectors, of as many units at once as each keeps its bits among."""
+
+    def compute(parameters: Mapping[str, Tensor], examples: Examples) -> Rows:
+        return Rows([method.contributions(parameters, examples)])
+
+    one = probe(1)
+    size = sum(value.nbytes for value in one.values()) + 4 * method.dimension
+    if _VECTOR_COPIES * size > memory(speed.device) // 4:
+        raise InputError(f"one person takes {_VECTOR_COPIES * size / 2**30:.1f} GiB: choose smaller options")
+    most = max(1, min(speed.units, speed.memory // (_VECTOR_COPIES * size)))
+    width = 2 ** (most.bit_length() - 1)
+    return Chosen("direct", compute, _widths(compute, parameters, probe(width)))
 
 
 def _bytes_per_unit(step: Step, parameters: Mapping[str, Tensor], probe: Probe) -> int:

@@ -19,7 +19,7 @@ from client.clipping.step import Examples, Step
 from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.condition import Condition
-from common.method import GradientMethod, UserBatch
+from common.method import GradientMethod, PublicState, UserBatch
 
 _MOST_OPERATIONS: Final = 10**13
 """Of one unit's forward pass: 70 times MDM's on 4 motions of 120 frames at 8 noise levels."""
@@ -48,16 +48,21 @@ class _Shapes:
     uniform = normal
 
 
-def cost(method: GradientMethod, step: Step, latent: int, text: int) -> Cost:
+def cost(method: GradientMethod, step: Step, state: PublicState, latent: int, text: int) -> Cost:
     """Of one unit with all its motions, for latents of so many numbers and sentences of `text`."""
     with torch.device("meta"):
         place = (1, method.motions)
         labels = torch.empty(place, dtype=torch.int64)
         condition = Condition(labels, torch.empty(*place, text), labels)
         batch = UserBatch(torch.empty(*place, latent), condition, torch.empty(place, dtype=torch.bool))
-        examples = method.examples(batch, _Shapes())
+        examples = method.examples(meta(state), batch, _Shapes())
         parameters = {name: torch.empty(shape, requires_grad=True) for name, shape in step.shapes.items()}
     return _measured(step, parameters, examples)
+
+
+def meta(state: PublicState) -> PublicState:
+    """`state` in shapes alone."""
+    return PublicState(state.round, {name: value.to("meta") for name, value in state.arrays.items()})
 
 
 def _measured(step: Step, parameters: Mapping[str, Tensor], examples: Examples) -> Cost:
@@ -75,7 +80,7 @@ def _measured(step: Step, parameters: Mapping[str, Tensor], examples: Examples) 
 
 
 def require_affordable(
-    method: GradientMethod, step: Step, assets: Assets, replicas: int, device: str
+    method: GradientMethod, step: Step, state: PublicState, assets: Assets, replicas: int, device: str
 ) -> None:
     """InputError where one unit is beyond this machine, or beyond any: a public fact, as shapes are."""
     frames, rows = assets.codec.frames, method.motions * replicas
@@ -83,7 +88,7 @@ def require_affordable(
     attended = _ATTENDED * frames**2 if frames > 1 else 0
     if rows * (frames * values + attended + assets.codec.latent) <= _SMALL:
         return
-    found, room = cost(method, step, assets.codec.latent, assets.text_size), memory(device)
+    found, room = cost(method, step, state, assets.codec.latent, assets.text_size), memory(device)
     if _HELD * found.size > room:
         raise InputError(
             f"one person takes {found.size / 2**30:.1f} GiB, more than a quarter of this machine's"

@@ -33,7 +33,7 @@ class Generator:
     """`label_prior` `[labels + 1]` is public; its last entry is for motions without a label.
 
     `label_text` `[labels + 1, size]` are the texts that stand for labels where none is given (None:
-    the generator knows no text).
+    the generator knows no text). `sampler` is what it draws with unless told otherwise.
     """
 
     codec: Codec
@@ -42,6 +42,7 @@ class Generator:
     label_prior: Tensor
     diffusion: Diffusion = field(default_factory=Diffusion)
     label_text: Tensor | None = None
+    sampler: Sampler = field(default_factory=Sampler)
 
     def sample(
         self,
@@ -66,7 +67,7 @@ class Generator:
         if not 0 <= guidance <= MOST_GUIDANCE:
             raise InputError(f"guidance is {guidance}: it must be from 0 to {MOST_GUIDANCE:g}")
         length = self._length(frames)
-        sampler = Sampler() if sampler is None else sampler
+        sampler = self.sampler if sampler is None else sampler
         row = self.diffusion.preconditioning
         levels = noise_levels(sampler.steps, row.sigma_min, row.sigma_max, row.spacing)
         random = torch.Generator().manual_seed(seed)

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, fields
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from common.errors import InputError, way_out
 from common.generator.assets import Assets
-from common.method import Method
+from common.method import Method, Usual
 from common.methods.dp_sgd import DPSGD
+from common.methods.moments import Moments
 
-NAMES: Final[Mapping[str, type[DPSGD]]] = {DPSGD.name: DPSGD}
+NAMES: Final[Mapping[str, type[Method]]] = {method.name: method for method in (DPSGD, Moments)}
+
+DEFAULT: Final = DPSGD.name
 
 
 def build(name: str, options: Mapping[str, Any], assets: Assets) -> Method:
     """The method `name` with `options` over its defaults; InputError names what is wrong and the range."""
-    if name not in NAMES:
-        raise InputError(f"unknown method {name!r}: {way_out(name, sorted(NAMES))}")
-    known = _options(NAMES[name])
+    method = _known(name)
+    known = _options(method)
     for option in options:
         if option not in known:
             raise InputError(f"unknown option {option!r} of method {name!r}: {way_out(option, known)}")
     values: dict[str, Any] = {item: _checked(name, known[item], value) for item, value in options.items()}
-    return NAMES[name](assets=assets, **values)
+    made: Method = cast(Any, method)(assets=assets, **values)
+    return made
+
+
+def usual_of(name: str) -> Usual:
+    """What a plan of the method `name` takes where nobody says otherwise; InputError where there is none."""
+    return _known(name).usual
 
 
 def options_of(method: Method) -> dict[str, int | float | str]:
@@ -40,6 +48,12 @@ def option_of(name: str, options: Mapping[str, Any], option: str) -> Any:
     """What `option` of method `name` is under `options`, unchecked; None where there is no such option."""
     known = _options(NAMES[name]) if name in NAMES else {}
     return options.get(option, known[option].default) if option in known else None
+
+
+def _known(name: str) -> type[Method]:
+    if name not in NAMES:
+        raise InputError(f"unknown method {name!r}: {way_out(name, sorted(NAMES))}")
+    return NAMES[name]
 
 
 def _options(method: type[Any]) -> dict[str, Field[Any]]:

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from common.generator.assets import Assets, under
-from common.generator.denoisers.denoiser import Denoiser
-from common.generator.design import Design, choice, number
+from common.generator.adam import ADAM
+from common.generator.assets import under
+from common.generator.design import choice, number
 from common.generator.generator import Generator
 from common.generator.objective import Objective, masked_mean
+from common.generator.shared import SharedGenerator
 from common.generator.trainable import CHOICES, Trainable
 from common.method import GradientMethod, PublicState, UserBatch, UserRandom
 from common.vector import Layout, Vector
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPSGD(Design, GradientMethod):
+class DPSGD(SharedGenerator, GradientMethod):
     """Training of a denoiser on codec latents; Adam and EMA run on releases only.
 
     `motions`: sequences of one person a round at most. `replicas`: noise draws K a sequence.
@@ -42,10 +42,9 @@ class DPSGD(Design, GradientMethod):
         frozenset(
             ("motions", "replicas", "learning_rate", "local_rate", "ema", "total_rounds", "train", "rank")
         )
-        | Design.training
+        | SharedGenerator.training
     )
 
-    assets: Assets = field(compare=False)
     motions: int = number(4, 1, 1024)
     replicas: int = number(8, 1, 256)
     learning_rate: float = number(2e-2, 1e-7, 1.0)
@@ -54,10 +53,6 @@ class DPSGD(Design, GradientMethod):
     total_rounds: int = number(200, 1, 10_000_000)
     train: str = choice("all", *CHOICES)
     rank: int = number(4, 1, 256)
-
-    @cached_property
-    def network(self) -> Denoiser:
-        return self.denoiser_of(self.assets, self.assets.text_size)
 
     @cached_property
     def objective(self) -> Objective:
@@ -76,9 +71,7 @@ class DPSGD(Design, GradientMethod):
         return self.layout.dimension
 
     def init(self, seed: int) -> PublicState:
-        start = self.trainable.init(seed)
-        zeros = {name: torch.zeros_like(value) for name, value in start.items()}
-        return PublicState(0, _state(start, start, zeros, zeros))
+        return PublicState(0, ADAM.start(self.trainable.init(seed)))
 
     def broadcast(self, state: PublicState) -> PublicState:
         parameters = self.parameters(state)
@@ -87,7 +80,7 @@ class DPSGD(Design, GradientMethod):
     def parameters(self, state: PublicState) -> dict[str, Tensor]:
         return under("parameters/", state.arrays)
 
-    def examples(self, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
+    def examples(self, state: PublicState, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
         count = users.latents.shape[1]
         condition = users.condition
         if self.label_dropout > 0:
@@ -99,24 +92,11 @@ class DPSGD(Design, GradientMethod):
     def loss(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
         return masked_mean(self.objective.losses(parameters, examples), examples["mask"])
 
-    def update(self, state: PublicState, mean: Vector) -> PublicState:
-        """Adam (Kingma and Ba, 2015, algorithm 1), then the average that `generator` uses."""
-        gradient = self.layout.unflatten(mean)
-        step = state.round + 1
-        beta1, beta2 = 0.9, 0.99
-        rate = self._rate(state.round) * math.sqrt(1 - beta2**step) / (1 - beta1**step)
-        decay = min(self.ema, step / (step + 9))
-        parameters: dict[str, Tensor] = {}
-        average: dict[str, Tensor] = {}
-        first: dict[str, Tensor] = {}
-        second: dict[str, Tensor] = {}
-        for name, g in gradient.items():
-            first[name] = beta1 * state.arrays[f"first/{name}"] + (1 - beta1) * g
-            second[name] = beta2 * state.arrays[f"second/{name}"] + (1 - beta2) * g.square()
-            moved = rate * first[name] / (second[name].sqrt() + 1e-10)
-            parameters[name] = state.arrays[f"parameters/{name}"] - moved
-            average[name] = decay * state.arrays[f"ema/{name}"] + (1 - decay) * parameters[name]
-        return PublicState(step, _state(parameters, average, first, second))
+    def update(self, state: PublicState, mean: Vector, noise: float) -> PublicState:
+        gradient, rate = self.layout.unflatten(mean), self._rate(state.round)
+        return PublicState(
+            state.round + 1, ADAM.moved(state.arrays, gradient, state.round + 1, rate, self.ema)
+        )
 
     def _rate(self, done: int) -> float:
         share = min(done / self.total_rounds, 1.0)
@@ -127,15 +107,4 @@ class DPSGD(Design, GradientMethod):
         return {name: value - self.local_rate * gradient[name] for name, value in parameters.items()}
 
     def generator(self, state: PublicState) -> Generator:
-        codec = self.assets.codec
-        text = None if self.assets.text is None else self.assets.text.labels
-        parameters = self.trainable.merged(under("ema/", state.arrays))
-        return Generator(
-            codec, self.network, parameters, codec.label_prior(), self.diffusion, label_text=text
-        )
-
-
-def _state(*groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefixes = ("parameters/", "ema/", "first/", "second/")
-    named = zip(prefixes, groups, strict=True)
-    return {f"{prefix}{name}": value for prefix, group in named for name, value in group.items()}
+        return self.generator_of(self.trainable.merged(under("ema/", state.arrays)))

@@ -20,7 +20,7 @@ from client.clipping.step import PerUnitLoss
 from common.generator.assets import Assets
 from common.generator.condition import Condition
 from common.generator.sensor_codec import SensorCodec
-from common.method import UserBatch
+from common.method import PublicState, UserBatch
 from common.methods.dp_sgd import DPSGD
 from common.motion.sensors import SENSOR
 from common.noise import PersonRandom
@@ -96,7 +96,7 @@ def _method(row: Row) -> tuple[PerUnitLoss, dict[str, Tensor], dict[str, Tensor]
             condition=Condition.of(labels, codec.frames),
             mask=torch.ones(row.users, dp_sgd.motions, dtype=torch.bool),
         )
-        return dp_sgd, dp_sgd.parameters(dp_sgd.init(0)), dp_sgd.examples(users, people)
+        return dp_sgd, dp_sgd.parameters(dp_sgd.init(0)), dp_sgd.examples(PublicState(0), users, people)
     layers, width = _NETWORKS[row.network]
     transformer = Transformer(layers=layers, width=width, motions=row.sequences)
     return transformer, transformer.init(0), transformer.drawn(people)

@@ -18,8 +18,8 @@ from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
 from common.generator.generator import Generator
-from common.method import GradientMethod
 from common.methods import build
+from common.methods.dp_sgd import DPSGD
 from simulations.codec import make_codec
 from simulations.config import Simulation
 from simulations.corpus import Corpus, corpus
@@ -152,7 +152,7 @@ def _trained(family: Family, people: _Set, source: Corpus) -> tuple[Generator, i
     config = people.config.model_copy(update={"codec": family.codec})
     assets = Assets(make_codec(config, data.modality, data.labels, motions))
     method = build("dp_sgd", family.options, assets)
-    assert isinstance(method, GradientMethod)
+    assert isinstance(method, DPSGD)
     latents = Latents.encoded(assets.codec, source)
     start = method.parameters(method.init(_SEED))
     progress = Progress.start(start, "cpu")

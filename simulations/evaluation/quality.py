@@ -12,7 +12,8 @@ import torch
 from client.datasets import DataSet
 from common.generator.generator import Generator
 from common.generator.sensor_codec import physical_units
-from common.method import GradientMethod, UserBatch
+from common.generator.shared import SharedGenerator
+from common.method import UserBatch
 from common.motion.features import to_features
 from common.motion.postprocess import postprocess
 from common.motion.recording import Modality
@@ -28,7 +29,7 @@ from simulations.evaluation.movement import (
     skate_ratio,
     spectral_distance,
 )
-from simulations.public_training import SeededRandom
+from simulations.public_training import SeededRandom, denoising
 
 FEWEST: Final = 100
 """Held-out windows below which a distance would say more about chance than about motions."""
@@ -121,21 +122,22 @@ class Yardstick:
         return round(self.classifier.accuracy(scores, corpus.labels[rows]), 4)
 
 
-def train_on_public(method: GradientMethod, corpus: Corpus, generator: Generator, rounds: int) -> Generator:
-    """The same generator, trained the same way on public motions alone, without noise or clip."""
+def train_on_public(method: SharedGenerator, corpus: Corpus, rounds: int) -> Generator:
+    """The same generator, trained as a denoiser on public motions alone, without noise or clip."""
     random = torch.Generator().manual_seed(0)
-    latents = generator.codec.encode(corpus.windows, corpus.labels)
+    method, codec = denoising(method), method.assets.codec
+    latents = codec.encode(corpus.windows, corpus.labels)
     state = method.init(0)
     layout = Layout.of(method.parameters(state))
     for _ in range(rounds):
         rows = torch.randint(len(latents), (min(_BATCH, len(latents)), 1), generator=random)
-        condition = corpus.condition(rows, generator.codec.frames, random)
+        condition = corpus.condition(rows, codec.frames, random)
         users = UserBatch(latents[rows], condition, torch.ones_like(rows, dtype=torch.bool))
         parameters = {n: v.clone().requires_grad_() for n, v in method.parameters(state).items()}
-        loss = method.loss(parameters, method.examples(users, SeededRandom(len(rows), random))).mean()
+        loss = method.loss(parameters, method.examples(state, users, SeededRandom(len(rows), random))).mean()
         gradients = torch.autograd.grad(loss, [parameters[name] for name in layout.names])
         mean = layout.flatten(dict(zip(layout.names, gradients, strict=True)))
-        state = method.update(state, mean)
+        state = method.update(state, mean, 0.0)
     return method.generator(state)
 
 

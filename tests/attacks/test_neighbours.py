@@ -35,11 +35,12 @@ def pre_noise_sums(
         gate.accept(plan, {})
         opened = gate._accepted(plan.digest())
         mechanism = SampledGaussian(plan=plan, site="north", source=Source(1))
-        parameters = opened.method.parameters(make_state(plan, 1, scale))
+        state = make_state(plan, 1, scale)
+        parameters = opened.method.parameters(state)
         for crowd in crowds:
             users = make_users(crowd)
             users.encode(opened.assets.codec, plan.digest())
-            sums.append(gate._clipped_sum(users, parameters, opened, mechanism, 1, 0))
+            sums.append(gate._clipped_sum(users, state, parameters, opened, mechanism, 1, 0))
     return sums
 
 

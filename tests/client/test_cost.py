@@ -20,7 +20,7 @@ from common.generator.condition import Condition
 from common.generator.identity_codec import IdentityCodec
 from common.generator.scale import Scale
 from common.generator.trainable import with_low_rank
-from common.method import GradientMethod, UserBatch, digest_arrays
+from common.method import GradientMethod, PublicState, UserBatch, digest_arrays
 from common.methods import build
 from common.motion.sensors import SENSOR
 from common.noise import PersonRandom
@@ -59,9 +59,9 @@ def test_the_cost_without_numbers_is_near_the_real_one(design: str) -> None:
         Condition.of(labels, assets.codec.frames),
         torch.ones(place, dtype=torch.bool),
     )
-    examples = method.examples(batch, PersonRandom(bytes(32), ["ann"]))
+    examples = method.examples(PublicState(0), batch, PersonRandom(bytes(32), ["ann"]))
     real = _bytes_kept(step, method.parameters(method.init(0)), examples) + 4 * step.dimension
-    assert 0.9 * real <= cost(method, step, assets.codec.latent, 0).size <= 2 * real
+    assert 0.9 * real <= cost(method, step, PublicState(0), assets.codec.latent, 0).size <= 2 * real
 
 
 def planned(**changes: Any) -> Plan:
@@ -88,7 +88,7 @@ def test_a_plan_beyond_any_machine_is_refused_and_costs_neither_budget_nor_memor
 
 def test_a_plan_of_too_many_operations_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     method, step, assets = built({**DESIGNS["transformer"], "motions": 1024})
-    require_affordable(method, step, assets, 3, "cpu")
+    require_affordable(method, step, PublicState(0), assets, 3, "cpu")
     monkeypatch.setattr("client.clipping.cost._MOST_OPERATIONS", 10**9)
     with pytest.raises(InputError, match="operations"):
-        require_affordable(method, step, assets, 3, "cpu")
+        require_affordable(method, step, PublicState(0), assets, 3, "cpu")

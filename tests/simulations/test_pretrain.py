@@ -41,8 +41,7 @@ def test_it_learns_public_motions() -> None:
     """The loss of the averaged parameters on held-out public people falls; the control is the start."""
     from common.generator.assets import Assets
     from common.generator.codecs import PublicMotions
-    from common.method import GradientMethod
-    from common.methods import build
+    from common.methods.dp_sgd import DPSGD
     from simulations.codec import make_codec
     from simulations.public_training import Latents, Progress, held_out_loss, step
 
@@ -51,8 +50,7 @@ def test_it_learns_public_motions() -> None:
     public = sources.fitted
     motions = PublicMotions(public.windows, public.labels, sources.labels, sources.origin)
     codec = make_codec(config, sources.modality, sources.labels, motions)
-    method = build("dp_sgd", {"width": 16, "replicas": 2}, Assets(codec))
-    assert isinstance(method, GradientMethod)
+    method = DPSGD(assets=Assets(codec), width=16, replicas=2)
     fitted = Latents.encoded(codec, public)
     assert len(fitted) == 108 and len(sources.held_out.windows) == 12
     progress = Progress.start(method.parameters(method.init(0)), "cpu")

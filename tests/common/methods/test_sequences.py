@@ -12,7 +12,7 @@ from torch import Tensor
 from common.generator.assets import Assets
 from common.generator.condition import Condition
 from common.generator.samplers import Sampler
-from common.method import UserBatch
+from common.method import PublicState, UserBatch
 from common.methods import build
 from common.methods.dp_sgd import DPSGD
 from tests.common.generator.sequences import frames_codec, shaken
@@ -45,7 +45,7 @@ def _users() -> UserBatch:
 
 def _loss_and_gradient(method: DPSGD, users: UserBatch) -> tuple[Tensor, Tensor]:
     parameters = {n: v.requires_grad_() for n, v in shaken(method.parameters(method.init(0)), 0.1).items()}
-    loss = method.loss(parameters, method.examples(users, Rows(list(range(USERS)))))
+    loss = method.loss(parameters, method.examples(PublicState(0), users, Rows(list(range(USERS)))))
     gradients = torch.autograd.grad(loss.sum(), list(parameters.values()))
     return loss.detach(), torch.cat([part.flatten() for part in gradients])
 
@@ -100,11 +100,11 @@ def test_training_finds_how_each_label_moves(name: str, rounds: int) -> None:
         )
         parameters = {n: v.clone().requires_grad_() for n, v in method.parameters(state).items()}
         loss = method.loss(
-            parameters, method.examples(users, Rows([1000 * step + u for u in range(16)]))
+            parameters, method.examples(PublicState(0), users, Rows([1000 * step + u for u in range(16)]))
         ).mean()
         gradients = torch.autograd.grad(loss, [parameters[part] for part in method.layout.names])
         state = method.update(
-            state, method.layout.flatten(dict(zip(method.layout.names, gradients, strict=True)))
+            state, method.layout.flatten(dict(zip(method.layout.names, gradients, strict=True))), 0.0
         )
     generator = method.generator(state)
     for label, turns in (("a", 1.0), ("b", 3.0)):
