@@ -83,6 +83,23 @@ class Usual:
         return rounds if self.most_rounds is None else min(rounds, self.most_rounds)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What a method makes of noise, to choose among methods before any data are read.
+
+    Of public only's distance to people, `least` is left without noise; noise of norm kappa times the clip
+    adds kappa / `alignment`, the part of the clip norm that people have in common. Both are measured on
+    procedural people (docs/choosing.md); the defaults are those of a method that nobody has measured.
+    """
+
+    least: float = 0.2
+    alignment: float = 0.7
+
+    def left(self, noise: float) -> float:
+        """The share of public only's distance to people that is left at so much noise; 1: no gain."""
+        return self.least + noise / self.alignment
+
+
 class Method(ABC):
     """A method; concrete ones are frozen dataclasses whose fields are their hyper-parameters.
 
@@ -94,6 +111,7 @@ class Method(ABC):
     name: ClassVar[str]
     training: ClassVar[frozenset[str]] = frozenset()
     usual: ClassVar[Usual] = Usual()
+    prospect: ClassVar[Prospect] = Prospect()
 
     motions: int
 
