@@ -87,17 +87,19 @@ class Usual:
 class Prospect:
     """What a method makes of noise, to choose among methods before any data are read.
 
-    Of public only's distance to people, `least` is left without noise; noise of norm kappa times the clip
-    adds kappa / `alignment`, the part of the clip norm that people have in common. Both are measured on
-    procedural people (docs/choosing.md); the defaults are those of a method that nobody has measured.
+    Of public only's distance to people, `least` is left without noise and `most` where there is nothing
+    else; half-way between them is noise of `half` the signal (kappa of the sizing rule). All three are
+    measured on procedural people (docs/choosing.md); the defaults are for a method that nobody has measured.
     """
 
     least: float = 0.2
-    alignment: float = 0.7
+    most: float = 1.2
+    half: float = 0.5
 
     def left(self, noise: float) -> float:
         """The share of public only's distance to people that is left at so much noise; 1: no gain."""
-        return self.least + noise / self.alignment
+        drowned = noise**2 / (noise**2 + self.half**2)
+        return self.least + (self.most - self.least) * drowned
 
 
 class Method(ABC):

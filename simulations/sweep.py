@@ -16,6 +16,8 @@ from simulations.toml import read_toml, to_toml
 
 Scalar = str | int | float | bool
 MOST_CELLS: Final = 10_000
+ALL: Final = "all"
+"""In place of a list of methods: every one there is."""
 TABLES: Final = ("base", "grid", "method")
 _WORD: Final = re.compile(r"[^A-Za-z0-9.]+")
 _LONGEST: Final = 40
@@ -59,6 +61,8 @@ def read_sweep(path: Path) -> Sweep:
             raise InputError(f"{path}: unknown table {table}: {way_out(table, TABLES)}")
     tables = {name: _table(path, name, found.get(name, {})) for name in TABLES}
     base, grid, methods = tables["base"], tables["grid"], tables["method"]
+    if grid.get("method") == ALL:
+        grid["method"] = list(NAMES)
     _require_keys(path, "base", base)
     _require_grid(path, grid, base)
     _require_methods(path, methods, grid.get("method", [base.get("method", DEFAULT)]), grid)

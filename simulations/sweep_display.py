@@ -13,7 +13,7 @@ from simulations.workers import Standing
 
 
 class Display:
-    """Of `cells`, `done` were done before; the time left is that of those that ended since, by `jobs`."""
+    """Of `cells`, `done` were done before; the time left follows from how fast others ended since."""
 
     def __init__(
         self,
@@ -21,10 +21,9 @@ class Display:
         *,
         cells: int,
         done: int,
-        jobs: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._console, self._cells, self._before, self._jobs = console, cells, done, jobs
+        self._console, self._cells, self._before = console, cells, done
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"))
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task("", total=cells, completed=done, state="")

@@ -49,7 +49,7 @@ def sweep(request: Request, console: Console) -> list[Result]:
             _keep(out, cell)
         left = [cell for cell in found.cells if finished(out, cell) is None]
         reasons: Mapping[str, str] = {}
-        with Display(console, cells=len(found.cells), done=len(found.cells) - len(left), jobs=jobs) as shown:
+        with Display(console, cells=len(found.cells), done=len(found.cells) - len(left)) as shown:
             try:
                 reasons = run_all([_task(out, cell) for cell in left], jobs, shown.show)
             except KeyboardInterrupt:
