@@ -37,6 +37,8 @@ LATENT: Final = 32
 LABELS: Final = 6
 """Actions of the demo's people."""
 _MOST_LABELS: Final = 1000
+_NO_GAIN: Final = 0.9
+"""From so much of public only's distance on, what is gained is within what repeats of a run differ by."""
 _CLOSE: Final = 0.05
 """Prospects so near to each other say nothing of which is better."""
 
@@ -77,7 +79,7 @@ class Candidate:
     def line(self) -> str:
         """Size, noise and outlook."""
         outlook = "no better than public-only"
-        if self.left < 1:
+        if self.left < _NO_GAIN:
             outlook = f"about {percent(self.left)} of public-only's distance to people left"
         return (
             f"{self.method}: {self.dimension:,} numbers released, noise {percent(self.noise)} of the signal"
@@ -100,7 +102,7 @@ class Recommendation:
     def why(self) -> str:
         """One line."""
         best, *others = self.candidates
-        if best.left >= 1:
+        if best.left >= _NO_GAIN:
             return (
                 f"no method is expected to beat public-only; {best.method} loses least, at noise"
                 f" {percent(best.noise)} of the signal: more people, a larger epsilon or fewer sites help"

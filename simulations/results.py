@@ -58,7 +58,7 @@ class Result:
 
 
 def _facts(run: Mapping[str, Any]) -> dict[str, Any]:
-    privacy, training = run["privacy"], run["training"]
+    privacy = run["privacy"]
     return {
         "method": run["method"],
         "people": sum(site["declared_population"] for site in run["sites"]),
@@ -77,7 +77,7 @@ def _facts(run: Mapping[str, Any]) -> dict[str, Any]:
         "dimension": run["dimension"],
         "noise": run["parameters"]["noise"],
         **_measured(run["quality"]),
-        **training,
+        **run["training"],
     }
 
 

@@ -25,7 +25,8 @@ class Display:
     ) -> None:
         self._console, self._cells, self._before = console, cells, done
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"))
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        # It draws when it is told, without a thread of its own: cells are forked from this process.
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal, auto_refresh=False)
         self._task = self._bar.add_task("", total=cells, completed=done, state="")
         self._clock, self._began, self._told = clock, clock(), 0
 
@@ -41,6 +42,7 @@ class Display:
     def show(self, standing: Standing) -> None:
         ended = standing.ended
         self._bar.update(self._task, completed=self._before + len(ended), state=self.state(standing))
+        self._bar.refresh()
         for name in list(ended)[self._told :]:
             reason = ended[name]
             word = f"failed: {reason}" if reason else "done"
