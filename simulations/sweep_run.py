@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,12 +53,23 @@ def sweep(request: Request, console: Console) -> list[Result]:
         reasons: Mapping[str, str] = {}
         with Display(console, cells=len(found.cells), done=len(found.cells) - len(left)) as shown:
             try:
-                reasons = run_all([_task(out, cell) for cell in left], jobs, shown.show)
+                with _terminable():
+                    reasons = run_all([_task(out, cell) for cell in left], jobs, shown.show)
             except KeyboardInterrupt:
                 raise _interrupted(found, request, out) from None
         results = _results(found, out, reasons)
         write_results(results, found.keys, out)
     return results
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is heard as Ctrl-C is: cells end in order, and what is done is written down."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _open(out: Path, resume: bool) -> None:
@@ -97,7 +110,7 @@ def _task(out: Path, cell: Cell) -> Task:
 
 
 def _results(found: Sweep, out: Path, reasons: Mapping[str, str]) -> list[Result]:
-    return [Result(cell, finished(out, cell), reasons.get(cell.name, "not run")) for cell in found.cells]
+    return [Result(cell, finished(out, cell), reasons.get(cell.name, "not finished")) for cell in found.cells]
 
 
 def _interrupted(found: Sweep, request: Request, out: Path) -> InterruptionError:

@@ -79,7 +79,7 @@ def test_a_sweep_is_stopped_half_way_goes_on_and_ends_in_one_table(
     process = started(file, "--out", out, "--jobs", 1, cwd=tmp_path)
     try:
         until(lambda: rounds_of(half) > 1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 130
     finally:
         process.kill()
@@ -88,7 +88,7 @@ def test_a_sweep_is_stopped_half_way_goes_on_and_ends_in_one_table(
     done = rounds_of(half)
     assert 1 < done < 60 and not (half / "run.json").exists()
     before = (out / "cells" / "epsilon4.0-moments" / "run.json").stat().st_mtime_ns
-    assert "epsilon4.0-dp_sgd | not run" in (out / "results.md").read_text()
+    assert "epsilon4.0-dp_sgd | not finished" in (out / "results.md").read_text()
 
     assert sweep(file, "--out", out, "--json", "--resume", "--jobs", 1) == 0
     told = json.loads(capsys.readouterr().out)
