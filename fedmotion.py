@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Command -> (module, function, help), or (help, its own commands): one table, imported when used.
 COMMANDS: Commands = {
     "simulate": ("simulations.cli", "simulate", "Train one generator over many simulated sites."),
+    "sweep": ("simulations.sweep_cli", "sweep", "Run a grid of simulations into one table of results."),
     "pretrain": ("simulations.pretrain_cli", "pretrain", "Train a generator on public motions alone."),
     "plan": ("server.cli", "plan", "What a budget buys, before any data are read."),
     "generate": ("server.cli", "generate", "Draw motions from a run's generator."),

@@ -83,6 +83,25 @@ class Usual:
         return rounds if self.most_rounds is None else min(rounds, self.most_rounds)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What a method makes of noise, to choose among methods before any data are read.
+
+    Of public only's distance to people, `least` is left without noise and `most` where there is nothing
+    else; half-way between them is noise of `half` the signal (kappa of the sizing rule). All three are
+    measured on procedural people (docs/choosing.md); the defaults are for a method that nobody has measured.
+    """
+
+    least: float = 0.2
+    most: float = 1.2
+    half: float = 0.5
+
+    def left(self, noise: float) -> float:
+        """The share of public only's distance to people that is left at so much noise; 1: no gain."""
+        drowned = noise**2 / (noise**2 + self.half**2)
+        return self.least + (self.most - self.least) * drowned
+
+
 class Method(ABC):
     """A method; concrete ones are frozen dataclasses whose fields are their hyper-parameters.
 
@@ -94,6 +113,7 @@ class Method(ABC):
     name: ClassVar[str]
     training: ClassVar[frozenset[str]] = frozenset()
     usual: ClassVar[Usual] = Usual()
+    prospect: ClassVar[Prospect] = Prospect()
 
     motions: int
 

@@ -14,6 +14,8 @@ from common.errors import InputError
 
 if TYPE_CHECKING:
     from common.motion.recording import Modality
+    from server.budget import Question
+    from server.recommendation import Recommendation
 
 
 def plan(
@@ -49,6 +51,8 @@ def plan(
         typer.Option(help="With --pretrained, about one: all, attention, lora, bias_norm, condition."),
     ] = None,
     rank: Annotated[int, typer.Option(help="With --pretrained, the rank of lora.")] = 4,
+    modality: Annotated[str, typer.Option(help="skeleton or sensor (without --pretrained).")] = "skeleton",
+    labels: Annotated[int, typer.Option(help="How many actions are declared (without --pretrained).")] = 6,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """What a budget buys, before any data are read: noise or rounds, usable dimension, method.
@@ -57,6 +61,7 @@ def plan(
     5 % of it a model of so many parameters trains well, up to 30 % it finds the rough shape of motions.
     Public-only is what the same generator gives without any of the people. With --pretrained, each part of
     it that may be trained in private is called usable (noise up to 10 %), coarse (up to 100 %) or drowned.
+    Methods are ranked by what is expected of each at its usual size; simulate --method auto takes the first.
     """
     from common.event import Trust
     from server.budget import Question, answer, with_parameters
@@ -79,11 +84,35 @@ def plan(
     )
     found = answer(question)
     found["parts"] = {name: with_parameters(found, size) for name, size in parts.items()}
+    advised = _recommended(question, found, pretrained, modality, labels)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps({**found, "recommendation": advised.json()}, indent=2))
         return
-    for line in _plan_lines(found):
+    for line in (*_plan_lines(found), *(f"  {line}" for line in advised.lines())):
         print(line)
+
+
+def _recommended(
+    question: Question, found: Mapping[str, Any], pretrained: Path | None, modality: str, labels: int
+) -> Recommendation:
+    """All methods under the budget that was found."""
+    from common.pretrained import Pretrained
+    from server.recommendation import Facts, recommend, stated_assets
+
+    facts = Facts(
+        units=question.users,
+        epsilon=found["epsilon_target"] or found["epsilon"],
+        delta=found["delta"],
+        sites=question.sites,
+        trust=question.trust,
+        sites_per_person=question.sites_per_person,
+        min_sites=question.min_sites,
+        colluders=question.colluders,
+    )
+    if pretrained is None:
+        return recommend(facts, stated_assets(modality, labels))
+    base = Pretrained.load(pretrained)
+    return recommend(facts, base.assets, base.design)
 
 
 def _plan_lines(found: Mapping[str, Any]) -> Iterator[str]:

@@ -49,6 +49,7 @@ def close(folder: Path) -> dict[str, Any]:
             engine=ENGINE,
         ),
         "parameters": vars(parameters_of(folder, people, len(plan.roster))),
+        "choice": asked.get("choice"),
         "public": read_json(folder / ORIGIN),
         "notes": [] if note is None else [note],
         "plan": plan.digest(),

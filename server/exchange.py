@@ -19,6 +19,7 @@ from common.errors import Refusal, RefusalCode
 from common.parcel import decode_hello, encode_hello, kind_of
 from common.roster import Member
 from common.seal import COORDINATOR, Seal, seal, unseal
+from server.traffic import Traffic, size
 
 Answer = Callable[[], RecordDict]
 """Returns what a node said, or raises the Refusal that stands for it."""
@@ -40,11 +41,15 @@ class _Asked:
 
 @dataclass(frozen=True, eq=False)
 class Exchange:
-    """The way to the nodes of `grid`; with a `roster`, messages go under the coordinator's `key`."""
+    """The way to the nodes of `grid`; with a `roster`, messages go under the coordinator's `key`.
+
+    `traffic` counts what goes and what comes.
+    """
 
     grid: Grid
     key: Ed25519PrivateKey | None = None
     roster: Sequence[Member] = ()
+    traffic: Traffic = field(default_factory=Traffic)
     _members: dict[str, Member] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,6 +92,7 @@ class Exchange:
             while left and len(waiting) < _IN_FLIGHT:
                 node = left.popleft()
                 content, mark = self._sealed(question(node), nodes[node])
+                self.traffic.down += size(content)
                 ttl = max(_SHORTEST, until - time.monotonic())
                 message = Message(content, node, kind, ttl=ttl, group_id=group)
                 pushed = next(iter(self.grid.push_messages([message])), None)
@@ -99,6 +105,7 @@ class Exchange:
                 # An error may come from the SuperLink: the message says whose it is.
                 asked = waiting.pop(reply.metadata.reply_to_message_id, None)
                 if asked is not None:
+                    self.traffic.up += size(reply.content) if reply.has_content() else 0
                     yield asked.node, self._answer(reply, asked)
             if time.monotonic() > until:
                 break

@@ -105,9 +105,14 @@ def fewest(trust: Trust, sites: int) -> int:
     return max(1, sites - (max(1, sites // _FEW) if sites >= _FEW else 0))
 
 
+def default_delta(units: int) -> float:
+    """Far below one over the units, where nobody says another."""
+    return min(1e-5, 1 / (10 * units))
+
+
 def delta_of(terms: Terms) -> float:
     """The plan's delta; InputError where it is not below one over the units."""
-    delta = min(1e-5, 1 / (10 * terms.units)) if terms.delta is None else terms.delta
+    delta = default_delta(terms.units) if terms.delta is None else terms.delta
     if delta * terms.units >= 1:
         raise InputError(
             f"delta {delta} is not below 1/{terms.units}, one over the units: give a smaller --delta"

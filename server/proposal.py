@@ -16,7 +16,7 @@ from common.accounting import ACCOUNTANT, epsilon
 from common.errors import InputError
 from common.event import NEIGHBOURING
 from common.generator.assets import Assets
-from common.methods import build, usual_of
+from common.methods import AUTO, build, usual_of
 from common.plan import Plan
 from common.pretrained import Pretrained
 from common.roster import Member
@@ -27,7 +27,8 @@ from server.admission import Roster
 from server.budget import small_group
 from server.checkpoint import KEY, Checkpoint
 from server.parameters import Parameters, parameters_of
-from server.planning import Terms, make_plan
+from server.planning import Terms, default_delta, make_plan
+from server.recommendation import Facts, Recommendation, recommend
 from server.rounds import Settings
 from server.server_file import RunTable, ServerFile
 
@@ -49,6 +50,7 @@ class Proposal:
     plan: Plan
     folder: Path
     parameters: Parameters
+    choice: Recommendation | None = None
 
     @property
     def file(self) -> Path:
@@ -61,10 +63,13 @@ def propose(config: ServerFile) -> Proposal:
     if not (config.folder / KEY).exists():
         raise InputError(f"{config.folder / KEY} is missing: make it with fedmotion keys init CONFIG.toml")
     key = load_key(config.folder / KEY)
-    found, run = Pretrained.load(config.run.start), config.run
+    found, roster = Pretrained.load(config.run.start), Roster(config.folder).members()
+    _require_enough(config.run, roster)
+    choice = _choice(config.run, found, roster)
+    if choice is not None:
+        config = config.model_copy(update={"run": config.run.model_copy(update={"method": choice.method})})
+    run = config.run
     assets, options = _start(run, found)
-    roster = Roster(config.folder).members()
-    _require_enough(run, roster)
     plan = make_plan(_terms(config, options, roster, public_name(key)), assets, _name())
     folder = config.folder / RUNS / plan.run_id
     draft = folder.with_name(f".{plan.run_id}.new")
@@ -73,7 +78,8 @@ def propose(config: ServerFile) -> Proposal:
         (draft / KEY.parent).symlink_to(os.path.relpath(config.folder / KEY.parent, draft))
     try:
         write_json(draft / ORIGIN, vars(found.public))
-        write_json(draft / ASKED, {"epsilon": run.epsilon, "seed": run.seed, "start": str(run.start)})
+        asked = {"epsilon": run.epsilon, "seed": run.seed, "start": str(run.start)}
+        write_json(draft / ASKED, {**asked, "choice": choice and {"asked": AUTO, **choice.json()}})
         settings(config, plan).write(draft)
         method = build(plan.method, plan.options, assets)
         Checkpoint(plan, assets.arrays(), method.init(run.seed)).save(draft, key)
@@ -83,7 +89,7 @@ def propose(config: ServerFile) -> Proposal:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return Proposal(plan, folder, parameters_of(folder, _people(roster), len(roster)))
+    return Proposal(plan, folder, parameters_of(folder, _people(roster), len(roster)), choice)
 
 
 def settings(config: ServerFile, plan: Plan) -> Settings:
@@ -95,6 +101,23 @@ def settings(config: ServerFile, plan: Plan) -> Settings:
         leash=LEASH,
         deadline=config.run.deadline,
     )
+
+
+def _choice(run: RunTable, found: Pretrained, roster: tuple[Member, ...]) -> Recommendation | None:
+    """What is recommended, where CONFIG.toml leaves the method open."""
+    if run.method != AUTO:
+        return None
+    facts = Facts(
+        units=_people(roster),
+        epsilon=run.epsilon,
+        delta=run.delta or default_delta(_people(roster)),
+        sites=len(roster),
+        trust=run.trust,
+        sites_per_person=run.sites_per_person,
+        min_sites=run.min_sites,
+        colluders=run.colluders,
+    )
+    return recommend(facts, found.assets, found.design)
 
 
 def _start(run: RunTable, found: Pretrained) -> tuple[Assets, dict[str, Any]]:
@@ -163,6 +186,8 @@ def lines(proposal: Proposal) -> Iterator[str]:
     cost = epsilon([plan.reserved()], plan.delta)
     sites = ", ".join(f"{member.site} ({member.population:,})" for member in plan.roster)
     yield f"run {plan.run_id}: {proposal.parameters.line()}"
+    if proposal.choice is not None:
+        yield f"  method auto: {proposal.choice.why}"
     yield f"  sites: {sites}; a round that fewer than {plan.min_sites} of them answer is void"
     yield (
         f"  of each {whom}: at most epsilon {cost:.4g} at delta {plan.delta:.3g} in all, {NEIGHBOURING},"

@@ -144,6 +144,10 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
         "Action",
         "share of motions that a classifier, taught by people in training, takes for their label",
     ),
+    "teaches": (
+        "Teaches",
+        "share of people held out whom a classifier, taught by the row's motions, takes for their label",
+    ),
     "spectral": ("Spectrum", "how differently power is spread over frequencies, 0 to 1"),
     "skate": ("Skating", "share of frames in which a planted toe slides faster than 0.3 m/s"),
     "bones": ("Bones", "variation of a bone's length over a motion, as a share of the length"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -99,6 +100,7 @@ class _Run:
         self._status.know(epsilon_spent=last_row(folder / METRICS).get("epsilon", 0.0))
         patience = Patience(nodes=settings.sites, gather=settings.patience, answer=settings.deadline)
         exchange = Exchange(grid, key if plan.roster else None, plan.roster)
+        self._traffic, self._crossed = exchange.traffic, dict[str, int]()
         state = (folder / KEY).resolve().parent.parent  # a server's runs share its keys
         self._sites = Enrolment(exchange, checkpoint, self._witnesses, patience, lambda: revoked(state))
         self._charges = 0
@@ -120,7 +122,7 @@ class _Run:
             state = self._method.update(self.checkpoint.state, gradient, total.noise(plan))
             self.checkpoint = Checkpoint(plan, self.checkpoint.assets, state)
             self._charges = max(self._charges, total.charges)
-            row = metrics_row(plan, round, len(total.sites), claim, self._charges)
+            row = metrics_row(plan, round, len(total.sites), claim, self._charges) | self._crossed
             self._transcript.close_round(round, tuple(sorted(total.seen, key=lambda seen: seen.site)))
             append_row(self._folder / METRICS, row if loss is None else {**row, "loss": loss})
             self.checkpoint.save(self._folder, self._key)
@@ -147,8 +149,11 @@ class _Run:
             deadline = time.time() + self._settings.deadline
             said = {"enrolled": self._sites.accepted, "deadline": deadline, "why": why or None}
             self._status.say(f"round {round}", **said)
+            before, sites = replace(self._traffic), self._sites.present()
             try:
-                return self._ask(round)
+                total = self._ask(round, sites)
+                self._crossed = self._traffic.since(before, len(sites))
+                return total
             except VoidError as void:
                 why, waits = str(void), void.silent and time.monotonic() < until
                 _log.warning("round %d is void: %s", round, why)
@@ -159,9 +164,9 @@ class _Run:
         hopeless = self._sites.hopeless() if self.checkpoint.plan.roster else None
         return f"{hopeless}; {why}" if hopeless else why
 
-    def _ask(self, round: int) -> Sum:
-        """Put one round to every site that is there, and add what they release; raises VoidError."""
-        plan, sites = self.checkpoint.plan, self._sites.present()
+    def _ask(self, round: int, sites: Sequence[str]) -> Sum:
+        """Put one round to `sites`, and add what they release; raises VoidError."""
+        plan = self.checkpoint.plan
         state = self._method.broadcast(self.checkpoint.state)
         kept, deadline = (self._witnesses, self._transcript), self._settings.deadline
         if plan.trust == "secagg":

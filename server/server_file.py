@@ -52,8 +52,9 @@ class PortsTable(_Table):
 
 class RunTable(_Table):
     """What the next run plan asks for; `rounds`, `sampling_rate` and `clip_norm` are by default as the
-    method usually takes them. A test holds the two limits that are written here, of `train` and
-    `epsilon`, against the code that they come from, which takes seconds to import."""
+    method usually takes them; the method `auto` is the recommended one. A test holds the two limits that are
+    written here, of `train` and `epsilon`, against the code that they come from, which takes seconds to
+    import."""
 
     start: Path = Field(strict=False)
     method: str = "dp_sgd"
@@ -79,6 +80,8 @@ class RunTable(_Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.method == "auto" and (self.options or self.train is not None):
+            raise ValueError('run.options and run.train are of one method: name it instead of "auto"')
         if taken := sorted({"total_rounds", "train", "rank"} & set(self.options)):
             key = {"total_rounds": "rounds"}.get(taken[0], taken[0])
             raise ValueError(f"run.options.{taken[0]} has a key of its own: set run.{key} instead")

@@ -75,7 +75,10 @@ def simulate(
         int | None, typer.Option(help="How many sites may hold one person (default 1).")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="How the generator is trained: dp_sgd, the only one yet.")
+        str | None,
+        typer.Option(
+            help="How the generator is trained (default dp_sgd); auto: as docs/choosing.md recommends."
+        ),
     ] = None,
     codec: Codec = None,
     window: Window = None,

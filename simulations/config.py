@@ -19,7 +19,7 @@ from common.errors import InputError
 from common.event import MOST_SITES_PER_PERSON, Trust, Unit
 from common.generator.text import SIZES
 from common.method import Usual
-from common.methods import DEFAULT, NAMES
+from common.methods import AUTO, DEFAULT, NAMES
 from common.motion.heterogeneity import STRONGEST
 from common.validation import flag, one_line
 from simulations.preset import preset, presets
@@ -48,7 +48,8 @@ class Simulation(BaseModel):
     from. `people`: how many procedural people (`actions` and `heterogeneity` say what they do and how
     much their sites differ), or the declared number of units of real data (default:
     as counted, which then is a public fact). `rounds`, `sampling_rate`, `clip_norm`: by default as `method`
-    usually takes them, and no more rounds than it needs. `sites`: equal shares, by a hash of the person; or
+    usually takes them, and no more rounds than it needs; `auto` is the method that public facts recommend
+    (docs/choosing.md). `sites`: equal shares, by a hash of the person; or
     `[[site]]` tables; or one site for each value of `site_column`, which `[[site]]` tables may name
     and give a budget. `delta`: by default
     min(1e-5, 1 / (10 units)). `site_budget`: a person's lifetime epsilon at each site, by default
@@ -167,6 +168,8 @@ class Simulation(BaseModel):
             raise ValueError("keep is the share of coordinates that compression = top_k sends: give both")
         if self.codec_file is not None and self.codec != "vae":
             raise ValueError("codec_file holds the weights of a VAE: set codec = vae, or leave it out")
+        if self.method == AUTO and self.options:
+            raise ValueError("options are of one method: name it instead of method = auto, or leave them out")
         if "total_rounds" in self.options:
             raise ValueError("options.total_rounds is the number of rounds: set rounds instead")
         if self.data is None and (idle := [key for key in _REAL_DATA_ONLY if getattr(self, key) is not None]):
@@ -181,10 +184,17 @@ def read_config(source: str | None, flags: Mapping[str, Any]) -> Simulation:
     return _checked({**read_source(source), **flags}, source, flags)
 
 
-def read_again(stored: Simulation, source: str | None, flags: Mapping[str, Any]) -> None:
-    """What is said when a run is resumed must be what it was started with; InputError names what is not."""
+def read_again(
+    stored: Simulation, source: str | None, flags: Mapping[str, Any], *, chosen: bool = False
+) -> None:
+    """What is said when a run is resumed must be what it was started with; InputError names what is not.
+
+    `chosen`: the run was started with the method `auto`, which found the one that it has.
+    """
     kept = stored.model_dump()
     for key, value in {**read_source(source), **flags}.items():
+        if chosen and (key, value) == ("method", AUTO):
+            continue
         name = flag(key) if key in flags else key
         try:
             said = getattr(Simulation.model_validate({**kept, key: value}), key)
@@ -221,11 +231,16 @@ def read_source(source: str | None) -> dict[str, Any]:
                 f"no preset {source!r}: choose from {', '.join(presets())}, or give a .toml file"
             )
         return tomllib.loads(preset(source))
-    values = read_toml(path)
+    return beside(read_toml(path), path.parent)
+
+
+def beside(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """`values` of a file in `folder`, with their paths from there on."""
+    found = dict(values)
     for key in ("data", "public", "pretrained", "codec_file"):
-        if isinstance(values.get(key), str):
-            values[key] = path.parent / values[key]
+        if isinstance(found.get(key), str):
+            found[key] = folder / found[key]
     for key in ("manifest", "joints"):
-        if isinstance(values.get(key), str) and (path.parent / values[key]).is_file():
-            values[key] = str(path.parent / values[key])
-    return values
+        if isinstance(found.get(key), str) and (folder / found[key]).is_file():
+            found[key] = str(folder / found[key])
+    return found

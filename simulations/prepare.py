@@ -21,7 +21,7 @@ from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
 from common.generator.text_encoders import make_text
-from common.methods import NAMES, build
+from common.methods import AUTO, NAMES, build
 from common.plan import TEST_RUN, Plan
 from common.signing import create_key, load_key, public_name
 from common.storage import write_atomically, write_json, writing
@@ -70,8 +70,9 @@ def data_options(config: Simulation) -> DataOptions:
 def open_people(config: Simulation) -> DataSet:
     """The data set; real files are parsed here, so that a bad one is reported before anything is charged."""
     resolve_device(config.device)
-    if config.method not in NAMES:
-        raise InputError(f"method {config.method!r} is unknown: choose from {', '.join(sorted(NAMES))}")
+    known = sorted((*NAMES, AUTO))
+    if config.method not in known:
+        raise InputError(f"method {config.method!r} is unknown: choose from {', '.join(known)}")
     data = open_data_set(config.data, data_options(config))
     check_unit(data, config.unit)
     people = data.people()
@@ -102,7 +103,7 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
             " it must be at most the number of sites"
         )
     units = declared_units(config, data)
-    start = _start(config, data, public)
+    start = start_of(config, data, public)
     config, assets = config.model_copy(update={"options": dict(start.options)}), start.assets
     seed = str(config.seed) if config.test_mode else None
     key = load_key(folder / KEY) if (folder / KEY).exists() else create_key(folder / KEY, seed)
@@ -129,7 +130,8 @@ def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Pa
     return plan
 
 
-def _start(config: Simulation, data: DataSet, public: Corpus | None) -> Start:
+def start_of(config: Simulation, data: DataSet, public: Corpus | None) -> Start:
+    """Public assets and options of the method, fitted on public motions or pre-trained."""
     if config.pretrained is not None:
         return start_from(config.pretrained, config, data)
     motions = None

@@ -22,16 +22,19 @@ from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.event import PrivacyEvent
 from common.generator.shared import SharedGenerator
 from common.method import Usual
+from common.methods import AUTO
 from common.plan import Plan
 from common.signing import load_key, public_name
 from common.storage import exclusive, read_json, write_atomically, write_json, writing
 from server.checkpoint import KEY, Checkpoint
 from server.description import describe, site_row
 from server.generate import RUN
+from server.journal import last_row
 from server.parameters import parameters_of
 from server.presentation import present
 from server.progress import shown
-from server.rounds import OUTCOME
+from server.rounds import METRICS, OUTCOME
+from simulations.chosen import choice_in, with_method
 from simulations.config import Simulation, read_again, read_config
 from simulations.corpus import Corpus, corpus
 from simulations.engine import LOG, run_flower, run_inprocess
@@ -42,6 +45,7 @@ from simulations.people import Remembered
 from simulations.prepare import LOCK, ORIGIN, open_people, prepare
 from simulations.public_corpus import public_corpus
 from simulations.repeat import repeat_command
+from simulations.stopwatch import seconds, timed
 
 SETTINGS = "simulation.json"
 UNUSED = "not_used.txt"
@@ -73,6 +77,9 @@ def simulate(request: Request, console: Console) -> dict[str, Any]:
             _tell_unused(data.skipped, folder, console)
             with console.status("fitting the codec on public motions"):
                 public = public_corpus(config, data)
+                asked, config = config, with_method(config, data, public, folder)
+                if config is not asked:
+                    _store(config, folder)
                 plan = prepare(config, data, public, folder)
         except InputError:
             if not request.resume:
@@ -115,8 +122,14 @@ def _fresh(request: Request) -> Simulation:
         raise InputError(f"{out} exists: add --resume to go on with it, or choose another --out")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    write_json(out / SETTINGS, json.loads(config.model_dump_json()))
+    _store(config, out)
     return config
+
+
+def _store(config: Simulation, folder: Path) -> None:
+    """The settings to resume with; of a method still to be found, those alone that were said."""
+    text = config.model_dump_json(exclude_unset=config.method == AUTO)
+    write_json(folder / SETTINGS, json.loads(text))
 
 
 def _resumed(request: Request) -> Simulation:
@@ -124,13 +137,14 @@ def _resumed(request: Request) -> Simulation:
     if not (request.out / SETTINGS).is_file():
         raise InputError(f"nothing to resume in {request.out}: leave --resume out to start there")
     stored = Simulation.model_validate(_infinities(read_json(request.out / SETTINGS)))
-    read_again(stored, request.source, request.flags)
+    chosen = choice_in(request.out) is not None
+    read_again(stored, request.source, request.flags, chosen=chosen)
     return stored
 
 
 def _infinities(fields: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: an epsilon of null stands for it."""
-    return {**fields, "epsilon": math.inf if fields["epsilon"] is None else fields["epsilon"]}
+    return {**fields, "epsilon": math.inf} if fields.get("epsilon", 0.0) is None else fields
 
 
 def _run(
@@ -143,13 +157,15 @@ def _run(
 ) -> dict[str, Any]:
     sites = [SiteFile.read(path) for path in sorted((folder / "sites").glob("*.toml"))]
     parameters = parameters_of(folder, sum(site.declared_population for site in sites), len(sites))
+    choice = choice_in(folder)
     remarks = notes(plan, sites, None if config.pretrained else public)
+    remarks = [f"method auto: {choice['why']}", *remarks] if choice else remarks
     for line in (parameters.line(), *remarks):
         console.print(f"note: {line}", style="yellow", markup=False, soft_wrap=True)
     if _finished(folder, plan):
         console.print(f"all {plan.rounds} rounds were done before: only evaluated and shown again")
     else:
-        with shown(console, folder, plan):
+        with shown(console, folder, plan), timed(folder):
             if config.engine == "flower":
                 run_flower(folder, version("fedmotion"), one_process=plan.trust == "secagg")
             else:
@@ -161,6 +177,8 @@ def _run(
     run = {
         **_describe(config, checkpoint, folder, sites),
         "parameters": vars(parameters),
+        "training": _training(folder),
+        "choice": choice,
         "public": read_json(folder / ORIGIN) if config.pretrained else None,
         "notes": remarks,
         "quality": measured,
@@ -168,6 +186,12 @@ def _run(
     write_json(folder / RUN, run)
     present(checkpoint, run, repeat_command(config), folder)
     return run
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    """What the training took: seconds in all, bytes to and from one site in a round."""
+    row = last_row(folder / METRICS)
+    return {"seconds": seconds(folder), **{name: row.get(name) for name in ("bytes_down", "bytes_up")}}
 
 
 def _finished(folder: Path, plan: Plan) -> bool:

@@ -27,6 +27,7 @@ PROCESS_STARTERS = {
     "simulations/benchmarks/clipping.py",
     "simulations/benchmarks/real_sites.py",
     "simulations/engine.py",
+    "simulations/workers.py",
 }
 
 

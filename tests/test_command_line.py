@@ -143,9 +143,10 @@ def test_metrics_hold_one_row_a_round_and_public_facts_alone(out: Path) -> None:
     assert [row["round"] for row in found] == [1, 2, 3]
     public = {
         "round", "guarantee", "sites", "epsilon", "epsilon_left", "delta", "unit", "neighbouring",
-        "accountant", "trust",
+        "accountant", "trust", "bytes_down", "bytes_up",
     }  # fmt: skip
-    assert all(row.keys() <= public | {"seconds"} for row in found)
+    assert all(row.keys() == public for row in found)
+    assert len({(row["bytes_down"], row["bytes_up"]) for row in found}) == 1, "sizes depend on nobody"
     spent = [row["epsilon"] for row in found]
     assert spent == sorted(spent) and spent[-1] == read(out)["privacy"]["epsilon_spent"]
 

@@ -95,6 +95,7 @@ def test_the_page_of_the_generator_lists_what_there_is() -> None:
     "name",
     [
         "README.md",
+        "docs/choosing.md",
         "docs/configuration.md",
         "docs/formats.md",
         "docs/generator.md",
@@ -102,6 +103,7 @@ def test_the_page_of_the_generator_lists_what_there_is() -> None:
         "docs/text.md",
         "docs/codecs.md",
         "docs/player.md",
+        "docs/sweep.md",
         "simulations/benchmarks/results/demo.md",
     ],
 )

@@ -15,18 +15,23 @@ from common.methods.moments import Moments
 NAMES: Final[Mapping[str, type[Method]]] = {method.name: method for method in (DPSGD, Moments)}
 
 DEFAULT: Final = DPSGD.name
+AUTO: Final = "auto"
+"""Asks for the method that public facts recommend (`server.recommendation`)."""
 
 
 def build(name: str, options: Mapping[str, Any], assets: Assets) -> Method:
     """The method `name` with `options` over its defaults; InputError names what is wrong and the range."""
-    method = _known(name)
-    known = _options(method)
+    made: Method = cast(Any, _known(name))(assets=assets, **checked_options(name, options))
+    return made
+
+
+def checked_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` as the method `name` takes them; InputError names what is wrong and the range."""
+    known = _options(_known(name))
     for option in options:
         if option not in known:
             raise InputError(f"unknown option {option!r} of method {name!r}: {way_out(option, known)}")
-    values: dict[str, Any] = {item: _checked(name, known[item], value) for item, value in options.items()}
-    made: Method = cast(Any, method)(assets=assets, **values)
-    return made
+    return {item: _checked(name, known[item], value) for item, value in options.items()}
 
 
 def usual_of(name: str) -> Usual:

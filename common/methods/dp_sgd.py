@@ -22,7 +22,7 @@ from common.generator.generator import Generator
 from common.generator.objective import Objective, masked_mean
 from common.generator.shared import SharedGenerator
 from common.generator.trainable import CHOICES, Trainable
-from common.method import GradientMethod, PublicState, UserBatch, UserRandom
+from common.method import GradientMethod, Prospect, PublicState, UserBatch, UserRandom
 from common.vector import Layout, Vector
 
 
@@ -44,6 +44,8 @@ class DPSGD(SharedGenerator, GradientMethod):
         )
         | SharedGenerator.training
     )
+
+    prospect: ClassVar[Prospect] = Prospect(least=0.1, most=1.2, half=0.9)
 
     motions: int = number(4, 1, 1024)
     replicas: int = number(8, 1, 256)

@@ -23,7 +23,7 @@ from common.generator.assets import under
 from common.generator.design import choice, number
 from common.generator.fit import FittedGenerator
 from common.generator.generator import Generator
-from common.method import PublicState, UserBatch, UserRandom, Usual, VectorMethod
+from common.method import Prospect, PublicState, UserBatch, UserRandom, Usual, VectorMethod
 from common.vector import Vector
 
 _LEAST, _MOST = 0.02, 4.0  # eigenvalues of a covariance, of latents whose variance is about 1
@@ -41,6 +41,8 @@ class Moments(FittedGenerator, VectorMethod):
     name: ClassVar[str] = "moments"
     training: ClassVar[frozenset[str]] = FittedGenerator.training | {"motions", "covariance", "total_rounds"}
     usual: ClassVar[Usual] = Usual(rounds=1, sampling_rate=1.0, clip_norm=1.5, most_rounds=1)
+
+    prospect: ClassVar[Prospect] = Prospect(least=0.11, most=1.0, half=0.25)
 
     motions: int = number(16, 1, 1024)
     covariance: str = choice("full", "full", "diagonal")

@@ -52,6 +52,13 @@ class Chart:
         down = 8 + (1.0 - self.y.share(y)) * (self.height - self.bottom - 8)
         return round(across, 1), round(down, 1)
 
+    def x_text(self, tick: float) -> str:
+        """What a tick is called."""
+        return number(tick)
+
+    def y_text(self, tick: float) -> str:
+        return number(tick)
+
     def frame(self) -> str:
         """Grid lines and tick labels."""
         parts: list[str] = []
@@ -60,10 +67,10 @@ class Chart:
             _, y = self.place(self.x.low, tick)
             kind = "zero" if tick == 0 else "grid"
             parts.append(f'<line class="{kind}" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
-            parts.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{number(tick)}</text>')
+            parts.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{self.y_text(tick)}</text>')
         for tick in self.x.ticks:
             x, y = self.place(tick, self.y.low)
-            parts.append(f'<text x="{x}" y="{y + 15}" text-anchor="middle">{number(tick)}</text>')
+            parts.append(f'<text x="{x}" y="{y + 15}" text-anchor="middle">{self.x_text(tick)}</text>')
         return "".join(parts) + self.unit()
 
     def unit(self) -> str:

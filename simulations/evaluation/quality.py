@@ -83,6 +83,7 @@ class Yardstick:
         row: dict[str, float | None] = {
             "frechet": round(self.evaluator.frechet(real, windows), 4),
             "accuracy": self.accuracy(other),
+            "teaches": self.teaches(other),
         }
         if self.modality.kind == "sensor":
             unit = physical_units(self.modality)
@@ -120,6 +121,15 @@ class Yardstick:
             return None
         scores = self.evaluator.scores(corpus.windows[rows])
         return round(self.classifier.accuracy(scores, corpus.labels[rows]), 4)
+
+    def teaches(self, corpus: Corpus) -> float | None:
+        """Share of the people held out whom a classifier taught by `corpus` alone takes for their label."""
+        rows, real = corpus.labels < len(self.labels), self.held_out.labels < len(self.labels)
+        if self.classifier is None or len(torch.unique(corpus.labels[rows])) < 2 or not real.any():
+            return None
+        taught = Classifier.fit(self.evaluator.scores(corpus.windows[rows]), corpus.labels[rows])
+        scores = self.evaluator.scores(self.held_out.windows[real])
+        return round(taught.accuracy(scores, self.held_out.labels[real]), 4)
 
 
 def train_on_public(method: SharedGenerator, corpus: Corpus, rounds: int) -> Generator:

@@ -13,11 +13,13 @@ from common.card import Card
 from common.errors import InputError, Refusal
 from common.holder import Holder
 from common.key_folder import KeyFolder
+from common.methods import NAMES
 from common.run_plan import read_run_plan
 from common.signing import load_key, public_name
+from common.storage import read_json
 from server.admission import Roster
 from server.checkpoint import KEY, Checkpoint
-from server.proposal import Proposal, lines, planned, propose
+from server.proposal import ASKED, Proposal, lines, planned, propose
 from server.rounds import Settings
 from server.server_file import ServerFile
 from server.shell import run
@@ -64,6 +66,18 @@ def test_under_secagg_the_plan_has_a_scale_and_needs_two_sites(tmp_path: Path) -
     plan = proposed(file).plan
     assert (plan.min_sites, plan.colluders) == (3, 1) and plan.scale > 1
     assert "sums alone" in "\n".join(lines(Proposal(plan, tmp_path, proposed(file).parameters)))
+
+
+def test_auto_takes_what_the_roster_recommends_and_says_why(tmp_path: Path) -> None:
+    file = server_with(tmp_path, run='method = "auto"')
+    made = proposed(file)
+    assert made.choice is not None and made.plan.method == made.choice.method in NAMES
+    assert f"method auto: {made.choice.why}" in "\n".join(lines(made))
+    asked = read_json(made.folder / ASKED)["choice"]
+    assert asked["method"] == made.plan.method and asked["asked"] == "auto"
+    file.write_text(file.read_text() + 'train = "lora"\n')
+    with pytest.raises(InputError, match=r"run\.options and run\.train are of one method"):
+        proposed(file)
 
 
 def test_a_server_without_keys_is_told_how_to_make_them(tmp_path: Path) -> None:

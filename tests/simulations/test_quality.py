@@ -78,6 +78,11 @@ def test_the_classifier_knows_actions_and_does_not_know_false_labels(
     wrong = Corpus(reference.held_out.windows, (reference.held_out.labels + 1) % len(BASIC_ACTIONS))
     mistaken = yardstick.accuracy(wrong)
     assert mistaken is not None and mistaken < 0.1
+    taught = [yardstick.teaches(other) for other in (reference.trained, reference.held_out, wrong)]
+    assert all(share is not None for share in taught)
+    assert min(taught[0] or 0, taught[1] or 0) > 0.9 and (taught[2] or 0) < 0.1
+    one = reference.trained.labels == 0
+    assert yardstick.teaches(Corpus(reference.trained.windows[one], reference.trained.labels[one])) is None
     nameless = Corpus(wrong.windows, torch.full_like(wrong.labels, len(BASIC_ACTIONS)))
     assert yardstick.accuracy(nameless) is None
 
