@@ -22,19 +22,19 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from common.errors import InputError
 from common.generator.assets import under
 from common.generator.candidates import Denoised, Performed, Prior, Source, begin
 from common.generator.design import choice, number
-from common.generator.fit import FittedGenerator
+from common.generator.fit import FittedGenerator, resampled
 from common.generator.generator import Generator
-from common.generator.smoothing import smoothed
 from common.method import PublicState, UserBatch, UserRandom, Usual, VectorMethod, digest_arrays
 from common.vector import Vector
 
 _OWN = frozenset(
-    "motions candidates source spread degree last_degree threshold lookahead kernel total_rounds".split()
+    ("motions", "candidates", "siblings", "source", "spread", "degree", "last_degree", "threshold")
 )
 
 
@@ -52,7 +52,7 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
     """
 
     name: ClassVar[str] = "private_evolution"
-    training: ClassVar[frozenset[str]] = FittedGenerator.training | _OWN
+    training: ClassVar[frozenset[str]] = FittedGenerator.training | _OWN | {"total_rounds"}
     usual: ClassVar[Usual] = Usual(rounds=5, sampling_rate=1.0, clip_norm=1.0)
 
     motions: int = number(16, 1, 1024)
@@ -62,8 +62,7 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
     degree: float = number(0.6, 0.01, 0.99)
     last_degree: float = number(0.2, 0.01, 0.99)
     threshold: float = number(1.0, 0.0, 10.0)
-    lookahead: int = number(0, 0, 64)
-    kernel: float = number(0.5, 0.0, 1.0)
+    siblings: int = number(4, 1, 256)
     total_rounds: int = number(5, 1, 10_000_000)
 
     def __post_init__(self) -> None:
@@ -114,13 +113,18 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
         return len(self._labels)
 
     def init(self, seed: int) -> PublicState:
-        codes, latents = begin(self._source, tuple(self._labels.tolist()), seed)
+        codes, latents = begin(self._source, tuple(self._repeated.tolist()), seed)
         arrays = {f"denoiser/{name}": value for name, value in self.start(seed).items()}
-        arrays |= {"seed": torch.tensor(seed), "codes": codes.clone(), "latents": latents.clone()}
-        return PublicState(0, {**arrays, "shown": self._shown(codes, latents, self.degree, seed, 0)})
+        arrays |= {"seed": torch.tensor(seed), "parents": codes[: self.candidates].clone()}
+        return PublicState(0, {**arrays, "candidates": latents[: self.candidates].clone()})
+
+    @cached_property
+    def _repeated(self) -> Tensor:
+        """Labels of the crowd `[siblings * n]`: the candidates first, then their siblings."""
+        return self._labels.repeat(self.siblings)
 
     def broadcast(self, state: PublicState) -> PublicState:
-        return PublicState(state.round, {"candidates": state.arrays["shown"]})
+        return PublicState(state.round, {"candidates": state.arrays["candidates"]})
 
     def parameters(self, state: PublicState) -> dict[str, Tensor]:
         return {"candidates": state.arrays["candidates"]}
@@ -130,78 +134,82 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
 
     def contributions(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
         x, mask = examples["latents"], examples["mask"]
-        candidates, names = parameters["candidates"], self._labels.to(x.device)
-        apart = _squares(x[mask], candidates)
-        own = examples["labels"][mask][:, None]
-        barred = (own != names) & (own < len(self.assets.codec.labels))
-        apart = torch.where(barred, torch.inf, apart)
-        places = torch.arange(len(names), device=x.device)
-        least = apart.amin(dim=1, keepdim=True)
-        found = (apart == least) & (least < torch.inf)
-        nearest = torch.where(found, places, len(names)).amin(dim=1)
-        votes = torch.zeros(*mask.shape, len(names) + 1, device=x.device)
-        votes[mask] = torch.nn.functional.one_hot(nearest, len(names) + 1).to(votes.dtype)
+        nearest = self._nearest(x[mask], examples["labels"][mask], parameters["candidates"])
+        votes = torch.zeros(*mask.shape, self.candidates + 1, device=x.device)
+        votes[mask] = one_hot(nearest, self.candidates + 1).to(votes.dtype)
         histogram = votes.sum(dim=1)[:, :-1]
         # A motion that is not a number votes for nobody, and takes its person's other votes with it.
         histogram = histogram + torch.where(mask[..., None], 0.0 * x, 0.0).sum(dim=(1, 2))[:, None]
         return histogram / histogram.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1.0)
 
     def update(self, state: PublicState, mean: Vector, noise: float) -> PublicState:
-        votes = (mean - self.threshold * noise).clamp_min(0.0)
-        if state.round + 1 >= self.total_rounds:
-            return PublicState(state.round + 1, {**state.arrays, **self._fit(state, votes)})
+        codes, latents = self._crowd(state)
+        weights = self._weights(latents, mean, noise)
+        seed, done = int(state.arrays["seed"]), state.round + 1
+        if done >= self.total_rounds:
+            draw = resampled(latents, self._repeated, weights)
+            found = self.fitted(draw, under("denoiser/", state.arrays), seed)
+            arrays = {f"denoiser/{name}": value for name, value in found.items()}
+            return PublicState(done, {**state.arrays, **arrays})
+        parents = codes[self._parents(weights, _random(seed, done, "parents"))]
+        candidates = self._varied(parents, seed, done)[1][: self.candidates]
+        return PublicState(done, {**state.arrays, "parents": parents, "candidates": candidates})
+
+    def _crowd(self, state: PublicState) -> tuple[Tensor, Tensor]:
+        """Codes and latents of the candidates and their siblings: all drawn alike from what is public."""
         seed = int(state.arrays["seed"])
-        random = _random(seed, state.round, "resample")
-        parents, kept = self._resampled(votes, random)
-        codes = state.arrays["codes"][parents]
-        degree = self._degree(state.round)
-        codes = torch.where(kept[:, None], codes, self._source.varied(codes, self._labels, degree, random))
-        latents = self._source.latents(codes, self._labels)
-        shown = self._shown(codes, latents, self._degree(state.round + 1), seed, state.round + 1)
-        return PublicState(
-            state.round + 1, {**state.arrays, "codes": codes, "latents": latents, "shown": shown}
-        )
+        if state.round == 0:
+            return begin(self._source, tuple(self._repeated.tolist()), seed)
+        return self._varied(state.arrays["parents"], seed, state.round)
 
-    def _degree(self, done: int) -> float:
-        """From `degree` to `last_degree`, by equal factors."""
-        share = min(done / max(self.total_rounds - 2, 1), 1.0)
-        return float(self.degree ** (1 - share) * self.last_degree**share)
+    def _varied(self, parents: Tensor, seed: int, round: int) -> tuple[Tensor, Tensor]:
+        share = min((round - 1) / max(self.total_rounds - 2, 1), 1.0)
+        degree = float(self.degree ** (1 - share) * self.last_degree**share)
+        random, codes = _random(seed, round, "vary"), parents.repeat(self.siblings, 1)
+        codes = self._source.varied(codes, self._repeated, degree, random)
+        return codes, self._source.latents(codes, self._repeated)
 
-    def _shown(self, codes: Tensor, latents: Tensor, degree: float, seed: int, round: int) -> Tensor:
-        """What is voted on in place of each candidate, `[n, latent]`: itself, or the mean of variations."""
-        if self.lookahead == 0:
-            return latents.clone()
-        random, total = _random(seed, round, "lookahead"), torch.zeros_like(latents)
-        for _ in range(self.lookahead):
-            varied = self._source.varied(codes, self._labels, degree, random)
-            total += self._source.latents(varied, self._labels)
-        return total / self.lookahead
+    def _weights(self, crowd: Tensor, mean: Vector, noise: float) -> Tensor:
+        """Weights of the crowd `[siblings * n]`: each label has its public share of them.
 
-    def _resampled(self, votes: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Rows of parents `[n]`, within labels and by their votes; and which copy is the first, `[n]`.
-
-        Systematic: a candidate is drawn as often as its share says, to within one. Where a label has
-        no votes, its candidates stay.
+        What is nearest to candidate j has weight p_j / q_j, with p_j the share of j in the votes of people
+        and q_j its share in those of the crowd itself.
         """
-        parents = torch.arange(len(votes))
+        votes = (mean - self.threshold * noise).clamp_min(0.0).double()
+        nearest = self._nearest(crowd, self._repeated, crowd[: self.candidates])
+        own = torch.bincount(nearest, minlength=self.candidates).double()
+        weights = (votes / own.clamp_min(1.0))[nearest]
         for label in torch.unique(self._labels).tolist():
-            rows = torch.nonzero(self._labels == label)[:, 0]
-            share = votes[rows].double()
-            if float(share.sum()) > 0:
-                start = torch.rand(1, generator=random, dtype=torch.float64)
-                points = (torch.arange(len(rows)) + start) / len(rows)
-                edges = torch.cumsum(share / share.sum(), dim=0)
-                last = int(torch.nonzero(share)[-1])
-                parents[rows] = rows[torch.searchsorted(edges, points, right=True).clamp_max(last)]
-        kept = torch.ones(len(votes), dtype=torch.bool)
-        kept[1:] = parents[1:] != parents[:-1]
-        return parents, kept
+            rows = self._repeated == label
+            total = weights[rows].sum()
+            even = torch.full_like(weights[rows], 1 / int(rows.sum()))
+            weights[rows] = float(self._prior[label]) * (weights[rows] / total if float(total) > 0 else even)
+        return weights
 
-    def _fit(self, state: PublicState, votes: Tensor) -> dict[str, Tensor]:
-        latents, seed = state.arrays["latents"], int(state.arrays["seed"])
-        draw = smoothed(latents, self._labels, votes, self._prior, self.kernel)
-        found = self.fitted(draw, under("denoiser/", state.arrays), seed)
-        return {f"denoiser/{name}": value for name, value in found.items()}
+    def _nearest(self, x: Tensor, labels: Tensor, candidates: Tensor) -> Tensor:
+        """The nearest candidate of the own label (of any label, for none), `[k]`; n where there is none."""
+        names = self._labels.to(x.device)
+        apart = _squares(x, candidates)
+        barred = (labels[:, None] != names) & (labels[:, None] < len(self.assets.codec.labels))
+        apart = torch.where(barred, torch.inf, apart)
+        least = apart.amin(dim=1, keepdim=True)
+        places = torch.arange(len(names), device=x.device)
+        return torch.where((apart == least) & (least < torch.inf), places, len(names)).amin(dim=1)
+
+    def _parents(self, weights: Tensor, random: torch.Generator) -> Tensor:
+        """Rows of the crowd from which the next candidates vary, `[n]`, within labels by weight.
+
+        Systematic: each is drawn as often as its share says, to within one.
+        """
+        parents = torch.arange(self.candidates)
+        for label in torch.unique(self._labels).tolist():
+            places = torch.nonzero(self._labels == label)[:, 0]
+            rows = torch.nonzero(self._repeated == label)[:, 0]
+            edges = torch.cumsum(weights[rows], dim=0)
+            start = torch.rand(1, generator=random, dtype=torch.float64)
+            points = (torch.arange(len(places)) + start) / len(places) * edges[-1]
+            parents[places] = rows[torch.searchsorted(edges, points, right=True).clamp_max(len(rows) - 1)]
+        return parents
 
     def generator(self, state: PublicState) -> Generator:
         return self.generator_of(under("denoiser/", state.arrays))
