@@ -1,8 +1,8 @@
 """Where candidates come from and how they vary: a public generator, procedural people, or a Gaussian.
 
 A candidate is a row of numbers that are N(0, I) before anything is learnt, its code, and a latent
-under a label. To vary by a `degree` s in (0, 1) is x -> sqrt(1 - s^2) x + s z: of a code that is
-N(0, I), the variation is so too.
+under a label. To vary codes of mean m and deviations d by a `degree` s in (0, 1) is
+x -> m + sqrt(1 - s^2) (x - m) + s d z: they vary about what was learnt, and keep their spread.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ _AT_ONCE: Final = 256
 Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 """D(x, sigma, labels): `[n, latent]`, a scalar tensor and `[n]` to `[n, latent]`."""
 
+Learnt = tuple[Tensor, Tensor]
+"""Means and deviations of codes, `[n, size]` each."""
+
 
 class Source(ABC):
     """A public model of motions."""
@@ -51,10 +54,13 @@ class Source(ABC):
         """Codes `[n, size]` of candidates before any vote."""
         return torch.randn(len(labels), self.size, generator=random)
 
-    def varied(self, codes: Tensor, labels: Tensor, degree: float, random: torch.Generator) -> Tensor:
-        """A variation of each code."""
-        fresh = torch.randn(codes.shape, generator=random)
-        kept: Tensor = (1 - degree**2) ** 0.5 * codes
+    def varied(
+        self, codes: Tensor, labels: Tensor, learnt: Learnt, degree: float, random: torch.Generator
+    ) -> Tensor:
+        """A variation of each code; `learnt` has a row for each of them."""
+        mean, deviation = learnt
+        fresh = deviation * torch.randn(codes.shape, generator=random)
+        kept: Tensor = mean + (1 - degree**2) ** 0.5 * (codes - mean)
         return kept + degree * fresh
 
 
@@ -93,7 +99,9 @@ class Denoised(Source):
         noise = torch.randn(len(labels), self.latent, generator=random)
         return self._drawn(self.row.sigma_max * noise, labels, self.row.sigma_max, random)
 
-    def varied(self, codes: Tensor, labels: Tensor, degree: float, random: torch.Generator) -> Tensor:
+    def varied(
+        self, codes: Tensor, labels: Tensor, learnt: Learnt, degree: float, random: torch.Generator
+    ) -> Tensor:
         sigma = min(max(degree / (1 - degree**2) ** 0.5, 2 * self.row.sigma_min), self.row.sigma_max)
         noised = codes + sigma * torch.randn(codes.shape, generator=random)
         return self._drawn(noised, labels, sigma, random)

@@ -26,7 +26,7 @@ from torch.nn.functional import one_hot
 
 from common.errors import InputError
 from common.generator.assets import under
-from common.generator.candidates import Denoised, Performed, Prior, Source, begin
+from common.generator.candidates import Denoised, Learnt, Performed, Prior, Source, begin
 from common.generator.design import choice, number
 from common.generator.fit import FittedGenerator, resampled
 from common.generator.generator import Generator
@@ -58,9 +58,9 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
     motions: int = number(16, 1, 1024)
     candidates: int = number(400, 2, 20_000)
     source: str = choice("auto", "auto", "base", "people", "prior")
-    spread: float = number(1.5, 0.1, 10.0)
-    degree: float = number(0.6, 0.01, 0.99)
-    last_degree: float = number(0.2, 0.01, 0.99)
+    spread: float = number(2.0, 0.1, 10.0)
+    degree: float = number(0.8, 0.01, 0.99)
+    last_degree: float = number(0.4, 0.01, 0.99)
     threshold: float = number(1.0, 0.0, 10.0)
     siblings: int = number(4, 1, 256)
     total_rounds: int = number(5, 1, 10_000_000)
@@ -116,6 +116,8 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
         codes, latents = begin(self._source, tuple(self._repeated.tolist()), seed)
         arrays = {f"denoiser/{name}": value for name, value in self.start(seed).items()}
         arrays |= {"seed": torch.tensor(seed), "parents": codes[: self.candidates].clone()}
+        groups = (len(self._prior), codes.shape[1])
+        arrays |= {"mean": torch.zeros(groups), "deviation": torch.ones(groups)}
         return PublicState(0, {**arrays, "candidates": latents[: self.candidates].clone()})
 
     @cached_property
@@ -151,23 +153,38 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
             found = self.fitted(draw, under("denoiser/", state.arrays), seed)
             arrays = {f"denoiser/{name}": value for name, value in found.items()}
             return PublicState(done, {**state.arrays, **arrays})
+        learnt = self._learnt(codes, weights)
         parents = codes[self._parents(weights, _random(seed, done, "parents"))]
-        candidates = self._varied(parents, seed, done)[1][: self.candidates]
-        return PublicState(done, {**state.arrays, "parents": parents, "candidates": candidates})
+        candidates = self._varied(parents, learnt, seed, done)[1][: self.candidates].clone()
+        found = {"parents": parents, "candidates": candidates, "mean": learnt[0], "deviation": learnt[1]}
+        return PublicState(done, {**state.arrays, **found})
 
     def _crowd(self, state: PublicState) -> tuple[Tensor, Tensor]:
         """Codes and latents of the candidates and their siblings: all drawn alike from what is public."""
         seed = int(state.arrays["seed"])
         if state.round == 0:
             return begin(self._source, tuple(self._repeated.tolist()), seed)
-        return self._varied(state.arrays["parents"], seed, state.round)
+        learnt = state.arrays["mean"], state.arrays["deviation"]
+        return self._varied(state.arrays["parents"], learnt, seed, state.round)
 
-    def _varied(self, parents: Tensor, seed: int, round: int) -> tuple[Tensor, Tensor]:
+    def _varied(self, parents: Tensor, learnt: Learnt, seed: int, round: int) -> tuple[Tensor, Tensor]:
         share = min((round - 1) / max(self.total_rounds - 2, 1), 1.0)
         degree = float(self.degree ** (1 - share) * self.last_degree**share)
         random, codes = _random(seed, round, "vary"), parents.repeat(self.siblings, 1)
-        codes = self._source.varied(codes, self._repeated, degree, random)
+        own = learnt[0][self._repeated], learnt[1][self._repeated]
+        codes = self._source.varied(codes, self._repeated, own, degree, random)
         return codes, self._source.latents(codes, self._repeated)
+
+    def _learnt(self, codes: Tensor, weights: Tensor) -> Learnt:
+        """Means and deviations of the weighted crowd's codes under each label, `[labels + 1, size]` each."""
+        mean = torch.zeros(len(self._prior), codes.shape[1])
+        deviation = torch.ones_like(mean)
+        for label in torch.unique(self._labels).tolist():
+            rows = self._repeated == label
+            shares = (weights[rows] / weights[rows].sum()).float()
+            mean[label] = shares @ codes[rows]
+            deviation[label] = (shares @ (codes[rows] - mean[label]).square()).sqrt()
+        return mean, deviation
 
     def _weights(self, crowd: Tensor, mean: Vector, noise: float) -> Tensor:
         """Weights of the crowd `[siblings * n]`: each label has its public share of them.

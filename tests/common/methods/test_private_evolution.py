@@ -19,6 +19,7 @@ from common.motion.recording import SKELETON, Modality
 
 WATCH = Modality(kind="sensor", rate=50.0, window=64, channels=("acc_x",))
 CODEC = SensorCodec(WATCH, ("a", "b"))
+LEARNT = (torch.zeros(1, 1), torch.ones(1, 1))
 QUICK = {"candidates": 40, "fit_steps": 2, "width": 8, "depth": 0}
 
 
@@ -143,7 +144,7 @@ def test_procedural_people_vary_less_by_a_smaller_degree() -> None:
     codes = state.arrays["parents"]
     apart = []
     for degree in (0.05, 0.9):
-        varied = source.varied(codes, labels, degree, torch.Generator().manual_seed(1))
+        varied = source.varied(codes, labels, LEARNT, degree, torch.Generator().manual_seed(1))
         latents = source.latents(varied, labels)
         assert bool(torch.isfinite(latents).all())
         apart.append(float((latents - state.arrays["candidates"]).square().mean()))
@@ -159,7 +160,7 @@ def test_a_pre_trained_base_varies_its_own_candidates() -> None:
     # An untrained denoiser is that of N(0, 1).
     assert 0.7 < float(state.arrays["candidates"].std()) < 1.3
     random = torch.Generator().manual_seed(0)
-    near = method._source.varied(state.arrays["parents"], method._labels, 0.1, random)
+    near = method._source.varied(state.arrays["parents"], method._labels, LEARNT, 0.1, random)
     assert float((near - state.arrays["parents"]).square().mean()) < 0.1
 
 
