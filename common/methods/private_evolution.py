@@ -4,13 +4,14 @@ Lin et al., "Differentially private synthetic data via foundation model APIs" (I
 votes of persons (their user-level version). The server broadcasts n candidates as latents; every motion
 of a person votes for the nearest one of its own label, and the person's histogram h is divided by its
 length: u = h / |h|, so that whoever has many motions spreads votes and has no more weight. The server
-subtracts H deviations of the noise, drops what is negative, draws the next candidates by what is left
-and varies them less and less. After the last round the shared denoiser is trained on the candidates by
-their votes, smoothed.
+subtracts H deviations of the noise, drops what is negative, weighs by what is left a crowd made as the
+candidates were, and varies the next candidates from it. After the last round the shared denoiser is
+trained on the weighted crowd.
 
-Not as in the paper: labels have fixed shares of the candidates, so that noise cannot empty one; of
-several copies of a candidate the first stays as it is, so that a bad variation loses nothing; there may
-be procedural people in place of a foundation model (common/generator/candidates.py).
+Not as in the paper: the weight of what is nearest to candidate j is p_j / q_j, with q_j the crowd's own
+votes, since in many dimensions a few candidates near the middle are nearest to nearly everybody, and plain
+votes shrink the variance round by round; labels have fixed shares of the candidates, so that noise cannot
+empty one; there may be procedural people in place of a foundation model (common/generator/candidates.py).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from common.generator.generator import Generator
 from common.method import PublicState, UserBatch, UserRandom, Usual, VectorMethod, digest_arrays
 from common.vector import Vector
 
+_AT_ONCE = 1024  # of a crowd, beside all candidates
 _OWN = frozenset(
     ("motions", "candidates", "siblings", "source", "spread", "degree", "last_degree", "threshold")
 )
@@ -42,13 +44,12 @@ _OWN = frozenset(
 class PrivateEvolution(FittedGenerator, VectorMethod):
     """Votes on `candidates` n, from which the next ones are varied.
 
-    `motions`: sequences of one person that vote, at most. `source`: where candidates come from; `auto`
+    `motions`: sequences of one person that vote, at most. `siblings`: of the public crowd that weighs the
+    votes, for each candidate and with it. `source`: where candidates come from; `auto`
     is `base` (the pre-trained generator) where a run starts from one, else `people` (procedural ones)
     for skeletons and `prior` (the codec's Gaussian) for sensors. `spread`: factor on the deviations of
     procedural people. `degree`, `last_degree`: share of a candidate's deviation that a variation draws
     anew, after the first round and before the last. `threshold`: H, in deviations of the noise.
-    `lookahead`: variations of a candidate whose mean is voted on in its place (0: itself).
-    `kernel`: width of the smoothing at the end (common/generator/smoothing.py).
     """
 
     name: ClassVar[str] = "private_evolution"
@@ -113,15 +114,15 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
         return len(self._labels)
 
     def init(self, seed: int) -> PublicState:
-        codes, latents = begin(self._source, tuple(self._repeated.tolist()), seed)
-        arrays = {f"denoiser/{name}": value for name, value in self.start(seed).items()}
-        arrays |= {"seed": torch.tensor(seed), "parents": codes[: self.candidates].clone()}
+        codes, latents = begin(self._source, tuple(self._labels.tolist()), seed)
         groups = (len(self._prior), codes.shape[1])
+        arrays = {f"denoiser/{name}": value for name, value in self.start(seed).items()}
+        arrays |= {"codes": codes.clone(), "candidates": latents.clone(), "parents": codes.clone()}
         arrays |= {"mean": torch.zeros(groups), "deviation": torch.ones(groups)}
-        return PublicState(0, {**arrays, "candidates": latents[: self.candidates].clone()})
+        return PublicState(0, {**arrays, "seed": torch.tensor(seed)})
 
     @cached_property
-    def _repeated(self) -> Tensor:
+    def _crowd_labels(self) -> Tensor:
         """Labels of the crowd `[siblings * n]`: the candidates first, then their siblings."""
         return self._labels.repeat(self.siblings)
 
@@ -149,38 +150,41 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
         weights = self._weights(latents, mean, noise)
         seed, done = int(state.arrays["seed"]), state.round + 1
         if done >= self.total_rounds:
-            draw = resampled(latents, self._repeated, weights)
+            draw = resampled(latents, self._crowd_labels, weights)
             found = self.fitted(draw, under("denoiser/", state.arrays), seed)
             arrays = {f"denoiser/{name}": value for name, value in found.items()}
             return PublicState(done, {**state.arrays, **arrays})
-        learnt = self._learnt(codes, weights)
+        mean, deviation = self._learnt(codes, weights)
         parents = codes[self._parents(weights, _random(seed, done, "parents"))]
-        candidates = self._varied(parents, learnt, seed, done)[1][: self.candidates].clone()
-        found = {"parents": parents, "candidates": candidates, "mean": learnt[0], "deviation": learnt[1]}
-        return PublicState(done, {**state.arrays, **found})
+        arrays = {**state.arrays, "parents": parents, "mean": mean, "deviation": deviation}
+        own, shown = self._made(PublicState(done, arrays), 1, "candidates")
+        return PublicState(done, {**arrays, "codes": own, "candidates": shown})
 
     def _crowd(self, state: PublicState) -> tuple[Tensor, Tensor]:
-        """Codes and latents of the candidates and their siblings: all drawn alike from what is public."""
-        seed = int(state.arrays["seed"])
-        if state.round == 0:
-            return begin(self._source, tuple(self._repeated.tolist()), seed)
-        learnt = state.arrays["mean"], state.arrays["deviation"]
-        return self._varied(state.arrays["parents"], learnt, seed, state.round)
+        """Codes and latents of the candidates and their siblings, all drawn alike from what is public."""
+        codes, latents = self._made(state, self.siblings - 1, "siblings")
+        return torch.cat([state.arrays["codes"], codes]), torch.cat([state.arrays["candidates"], latents])
 
-    def _varied(self, parents: Tensor, learnt: Learnt, seed: int, round: int) -> tuple[Tensor, Tensor]:
-        share = min((round - 1) / max(self.total_rounds - 2, 1), 1.0)
-        degree = float(self.degree ** (1 - share) * self.last_degree**share)
-        random, codes = _random(seed, round, "vary"), parents.repeat(self.siblings, 1)
-        own = learnt[0][self._repeated], learnt[1][self._repeated]
-        codes = self._source.varied(codes, self._repeated, own, degree, random)
-        return codes, self._source.latents(codes, self._repeated)
+    def _made(self, state: PublicState, times: int, purpose: str) -> tuple[Tensor, Tensor]:
+        """Codes and latents of variations of all parents, `times` each; before any vote, new ones."""
+        random = _random(int(state.arrays["seed"]), state.round, purpose)
+        labels = self._labels.repeat(times)
+        if state.round == 0:
+            codes = self._source.begun(labels, random)
+        else:
+            share = min((state.round - 1) / max(self.total_rounds - 2, 1), 1.0)
+            degree = float(self.degree ** (1 - share) * self.last_degree**share)
+            learnt = state.arrays["mean"][labels], state.arrays["deviation"][labels]
+            parents = state.arrays["parents"].repeat(times, 1)
+            codes = self._source.varied(parents, labels, learnt, degree, random)
+        return codes, self._source.latents(codes, labels)
 
     def _learnt(self, codes: Tensor, weights: Tensor) -> Learnt:
         """Means and deviations of the weighted crowd's codes under each label, `[labels + 1, size]` each."""
         mean = torch.zeros(len(self._prior), codes.shape[1])
         deviation = torch.ones_like(mean)
         for label in torch.unique(self._labels).tolist():
-            rows = self._repeated == label
+            rows = self._crowd_labels == label
             shares = (weights[rows] / weights[rows].sum()).float()
             mean[label] = shares @ codes[rows]
             deviation[label] = (shares @ (codes[rows] - mean[label]).square()).sqrt()
@@ -193,11 +197,12 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
         and q_j its share in those of the crowd itself.
         """
         votes = (mean - self.threshold * noise).clamp_min(0.0).double()
-        nearest = self._nearest(crowd, self._repeated, crowd[: self.candidates])
+        parts = zip(crowd.split(_AT_ONCE), self._crowd_labels.split(_AT_ONCE), strict=True)
+        nearest = torch.cat([self._nearest(*part, crowd[: self.candidates]) for part in parts])
         own = torch.bincount(nearest, minlength=self.candidates).double()
         weights = (votes / own.clamp_min(1.0))[nearest]
         for label in torch.unique(self._labels).tolist():
-            rows = self._repeated == label
+            rows = self._crowd_labels == label
             total = weights[rows].sum()
             even = torch.full_like(weights[rows], 1 / int(rows.sum()))
             weights[rows] = float(self._prior[label]) * (weights[rows] / total if float(total) > 0 else even)
@@ -221,7 +226,7 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
         parents = torch.arange(self.candidates)
         for label in torch.unique(self._labels).tolist():
             places = torch.nonzero(self._labels == label)[:, 0]
-            rows = torch.nonzero(self._repeated == label)[:, 0]
+            rows = torch.nonzero(self._crowd_labels == label)[:, 0]
             edges = torch.cumsum(weights[rows], dim=0)
             start = torch.rand(1, generator=random, dtype=torch.float64)
             points = (torch.arange(len(places)) + start) / len(places) * edges[-1]

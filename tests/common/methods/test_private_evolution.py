@@ -60,7 +60,7 @@ def _found(method: PrivateEvolution, shuffled: int | None = None, noise: float =
     weights = method._weights(latents, mean, noise).float()
     high, low = (
         float((weights[own] * latents[own, 0]).sum() / weights[own].sum())
-        for own in (method._repeated == label for label in (0, 1))
+        for own in (method._crowd_labels == label for label in (0, 1))
     )
     return high, low
 
@@ -84,10 +84,10 @@ def test_a_crowd_that_votes_like_itself_stays_as_it_is() -> None:
     method = _method(candidates=30, siblings=8)
     state = method.init(0)
     latents = method._crowd(state)[1]
-    own = torch.bincount(method._nearest(latents, method._repeated, latents[:30]), minlength=30)
+    own = torch.bincount(method._nearest(latents, method._crowd_labels, latents[:30]), minlength=30)
     weights = method._weights(latents, own.float() / own.sum(), 0.0)
     for label in (0, 1):
-        rows = method._repeated == label
+        rows = method._crowd_labels == label
         assert torch.allclose(weights[rows], weights[rows].mean(), atol=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_a_label_without_votes_keeps_its_share_of_the_crowd() -> None:
     state = method.init(0)
     weights = method._weights(method._crowd(state)[1], torch.zeros(method.dimension), 0.0)
     for label in (0, 1):
-        assert float(weights[method._repeated == label].sum()) == pytest.approx(0.5)
+        assert float(weights[method._crowd_labels == label].sum()) == pytest.approx(0.5)
 
 
 def test_a_round_may_be_done_again_and_the_last_one_trains_the_generator() -> None:
@@ -140,7 +140,7 @@ def test_procedural_people_vary_less_by_a_smaller_degree() -> None:
     source, labels = method._source, method._labels
     assert isinstance(source, Performed)
     state = method.init(0)
-    assert torch.equal(state.arrays["candidates"], method._crowd(state)[1])
+    assert torch.equal(source.latents(state.arrays["codes"], labels), state.arrays["candidates"])
     codes = state.arrays["parents"]
     apart = []
     for degree in (0.05, 0.9):
