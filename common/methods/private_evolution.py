@@ -54,7 +54,7 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
 
     name: ClassVar[str] = "private_evolution"
     training: ClassVar[frozenset[str]] = FittedGenerator.training | _OWN | {"total_rounds"}
-    usual: ClassVar[Usual] = Usual(rounds=5, sampling_rate=1.0, clip_norm=1.0)
+    usual: ClassVar[Usual] = Usual(rounds=1, sampling_rate=1.0, clip_norm=1.0)
 
     motions: int = number(16, 1, 1024)
     candidates: int = number(400, 2, 20_000)
@@ -64,7 +64,7 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
     last_degree: float = number(0.4, 0.01, 0.99)
     threshold: float = number(1.0, 0.0, 10.0)
     siblings: int = number(4, 1, 256)
-    total_rounds: int = number(5, 1, 10_000_000)
+    total_rounds: int = number(1, 1, 10_000_000)
 
     def __post_init__(self) -> None:
         if self.candidates < (needed := int((self._prior > 0).sum())):

@@ -141,6 +141,7 @@ def test_procedural_people_vary_less_by_a_smaller_degree() -> None:
     assert isinstance(source, Performed)
     state = method.init(0)
     assert torch.equal(source.latents(state.arrays["codes"], labels), state.arrays["candidates"])
+    assert torch.equal(method._crowd(state)[1], state.arrays["candidates"])
     codes = state.arrays["parents"]
     apart = []
     for degree in (0.05, 0.9):
