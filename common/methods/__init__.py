@@ -11,8 +11,12 @@ from common.generator.assets import Assets
 from common.method import Method, Usual
 from common.methods.dp_sgd import DPSGD
 from common.methods.moments import Moments
+from common.methods.private_evolution import PrivateEvolution
+from common.methods.psg import PSG
 
-NAMES: Final[Mapping[str, type[Method]]] = {method.name: method for method in (DPSGD, Moments)}
+NAMES: Final[Mapping[str, type[Method]]] = {
+    method.name: method for method in (DPSGD, Moments, PrivateEvolution, PSG)
+}
 
 DEFAULT: Final = DPSGD.name
 AUTO: Final = "auto"

@@ -30,6 +30,9 @@ BASIC_ACTIONS: Final = ACTIONS[:6]
 _MEASURES = 8
 _LATENTS = 3
 _LATENT_SHARE = 0.3
+NORMALS: Final = _MEASURES + _LATENTS + STYLE_AXES
+UNIFORMS: Final = 2
+"""Random numbers behind one person."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +107,12 @@ def _axes(seed: int) -> Floats:
 
 def draw_people(population: Population, streams: Sequence[np.random.Generator]) -> People:
     """The persons at the start of these streams."""
-    draws = [(rng.standard_normal(_MEASURES + _LATENTS + STYLE_AXES), rng.random(2)) for rng in streams]
-    normal, uniform = np.array([d[0] for d in draws]), np.array([d[1] for d in draws])
+    draws = [(rng.standard_normal(NORMALS), rng.random(UNIFORMS)) for rng in streams]
+    return people_of(population, np.array([d[0] for d in draws]), np.array([d[1] for d in draws]))
+
+
+def people_of(population: Population, normal: Floats, uniform: Floats) -> People:
+    """The persons behind standard-normal draws `[P, NORMALS]` and uniform ones `[P, UNIFORMS]`."""
     measures = np.clip(normal[:, :_MEASURES], -3.0, 3.0)
     male = uniform[:, 0] < 0.5
     stature = np.where(male, *population.stature) + population.stature_sd * measures[:, 0]

@@ -34,7 +34,9 @@ __all__ = [
 
 _PEOPLE_AT_ONCE = 128
 _FRAMES_AT_ONCE = 128 * 4 * 64
-_CHANCES = 108 + CAPTION_DRAWS
+CHANCES: Final = 108 + CAPTION_DRAWS
+JITTER: Final = STYLE_AXES + 2
+"""Random numbers behind one motion: uniform ones, and standard-normal ones."""
 
 PRIVATE: Final = Population(name="private")
 """The people of the simulated sites."""
@@ -106,15 +108,15 @@ def _batch(
     streams = [stream(population, seed, index) for index in indices]
     people = draw_people(population, streams)
     labels = np.array([_choose(population, rng, motions) for rng in streams])
-    jitter = np.array([rng.standard_normal((motions, STYLE_AXES + 2)) for rng in streams])
-    chance = np.array([rng.random((motions, _CHANCES)) for rng in streams])
+    jitter = np.array([rng.standard_normal((motions, JITTER)) for rng in streams])
+    chance = np.array([rng.random((motions, CHANCES)) for rng in streams])
     samples = np.empty((len(indices), motions, len(time), JOINTS, 3), dtype=np.float32)
     known: dict[tuple[int, int], Facts] = {}
     for action in dict.fromkeys(population.actions):
         who, which = np.nonzero(labels == action)
         if not len(who):
             continue
-        chosen = _motions(population, people, who, jitter[who, which], chance[who, which])
+        chosen = motions_of(population, people, who, jitter[who, which], chance[who, which])
         samples[who, which], facts = perform(action, chosen, time)
         names = tuple(facts)
         values = np.stack([facts[name] for name in names], axis=1).tolist()
@@ -149,10 +151,10 @@ def _choose(population: Population, rng: np.random.Generator, motions: int) -> l
     return names[:motions]
 
 
-def _motions(
+def motions_of(
     population: Population, people: People, who: NDArray[np.int64], jitter: Floats, chance: Floats
 ) -> Motions:
-    """A person's style with the variation of single motions."""
+    """Motions of people `who` `[n]`: their styles with the variation of single motions, `[n, JITTER]`."""
     size = population.clip_jitter * population.style_scale
     speeds = np.stack([people.walk_speed, people.run_speed], axis=1)[who]
     return Motions(
