@@ -42,9 +42,14 @@ from tests.small_site import (
 )
 
 PARTS = ("lora", "bias_norm", "condition")
-METHODS: dict[str, dict[str, Any]] = {"dp_sgd": OPTIONS, "moments": {"fit_steps": 20}} | {
-    f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS
-}
+GAN: dict[str, Any] = {"width": 16, "critic_width": 8, "bank": 8, "draw_steps": 2}
+METHODS: dict[str, dict[str, Any]] = {
+    "dp_sgd": OPTIONS,
+    "dp_gan": GAN,
+    "dp_cgan": GAN,
+    "dp_fedavg_gan": {**GAN, "local_steps": 2, "local_rate": 0.5},
+    "moments": {"fit_steps": 20},
+} | {f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS}
 """Every method, small, and its parts; those wide, so that noise can be told from chance."""
 C = 0.5
 HUGE = 1e6

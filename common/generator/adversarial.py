@@ -67,8 +67,8 @@ class AdversarialGenerator(FewStepGenerator):
 
     training: ClassVar[frozenset[str]] = FewStepGenerator.training | {
         "draw_steps", "motions", "loss_kind", "critic_width", "critic_depth", "critic_rate", "memory",
-        "spectral", "bank", "replicas", "critic_rounds", "generator_steps", "generator_batch", "generator_rate", "ema",
-        "warm_steps", "total_rounds",
+        "spectral", "bank", "replicas", "critic_rounds", "generator_steps", "generator_batch",
+        "generator_rate", "ema", "warm_steps", "total_rounds",
     }  # fmt: skip
 
     draw_steps: int = number(6, 2, 64)

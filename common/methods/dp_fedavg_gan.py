@@ -18,11 +18,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.nn.functional import leaky_relu, one_hot
 
 from common.generator.adversarial import LOSSES, AdversarialGenerator
 from common.generator.assets import under
+from common.generator.critic import SLOPE
 from common.generator.design import choice, number
+from common.generator.objective import masked_mean
 from common.method import PublicState, UserBatch, UserRandom, Usual, VectorMethod
 from common.vector import Vector
 
@@ -61,31 +63,37 @@ class DPFedAvgGAN(AdversarialGenerator, VectorMethod):
         drawn = self.paired(state.arrays["fakes"], users, rng, count)
         return {**drawn, "between": rng.uniform(users.latents.shape[1], count)}
 
+    @torch.enable_grad()
     def contributions(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
-        def delta(example: Mapping[str, Tensor]) -> Tensor:
-            moved = dict(parameters)
-            pieces = zip(*(example[n].split(self.replicas, dim=1) for n in ("fakes", "between")), strict=True)
-            for fakes, between in pieces:
-                found = grad(self._cost)(moved, example, fakes, between)
-                moved = {name: value - self.local_rate * found[name] for name, value in moved.items()}
-            return self.layout.flatten({name: moved[name] - parameters[name] for name in moved})
+        count = len(examples["mask"])
+        moved = {name: value.expand(count, *value.shape) for name, value in parameters.items()}
+        parts = (examples[name].split(self.replicas, dim=2) for name in ("fakes", "between"))
+        for fakes, between in zip(*parts, strict=True):
+            moving = {name: value.detach().requires_grad_() for name, value in moved.items()}
+            cost = self._costs(moving, examples, fakes, between).sum()
+            found = torch.autograd.grad(cost, list(moving.values()))
+            pairs = zip(moving.items(), found, strict=True)
+            moved = {name: value.detach() - self.local_rate * slope for (name, value), slope in pairs}
+        return torch.cat([(moved[n] - parameters[n]).flatten(1) for n in self.layout.names], dim=1)
 
-        deltas: Tensor = vmap(delta)(dict(examples))
-        return deltas
-
-    def _cost(
-        self, parameters: Mapping[str, Tensor], example: Mapping[str, Tensor], fakes: Tensor, between: Tensor
+    def _costs(
+        self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor], fakes: Tensor, between: Tensor
     ) -> Tensor:
-        """L_D of one person: the mean over motions `[M]`; `fakes` `[M, K, latent]`, `between` `[M, K]`."""
-        x, labels, mask = example["latents"], example["labels"], example["mask"]
-        beside = labels[:, None].expand(between.shape)
-        real = self.loss_of.real(self.critic.apply(parameters, x, labels))
-        fake = self.loss_of.fake(self.critic.apply(parameters, fakes, beside)).mean(dim=1)
-        mixed = fakes + between[..., None] * (x[:, None] - fakes)
-        slope = grad(lambda at: self.critic.apply(parameters, at, beside).sum())(mixed)
-        steep = ((slope.square().sum(dim=-1) + _TINY).sqrt() - 1).square().mean(dim=1)
-        each = torch.where(mask, real + fake + self.penalty * steep, 0.0)
-        return each.sum() / mask.sum().clamp_min(1)
+        """L_D of each person under own parameters, `[users]`: the mean over motions.
+
+        `fakes` `[users, M, K, latent]`, `between` `[users, M, K]`.
+        """
+        x, mask = examples["latents"][:, :, None], examples["mask"]
+        labels = examples["labels"][..., None].expand(between.shape)
+        scores = _scores(parameters, torch.cat([x, fakes], dim=2), examples["labels"][..., None])
+        cost = self.loss_of.real(scores[..., 0]) + self.loss_of.fake(scores[..., 1:]).mean(dim=2)
+        if self.penalty > 0:
+            mixed = (fakes + between[..., None] * (x - fakes)).detach().requires_grad_()
+            score = _scores(parameters, mixed, labels).sum()
+            (slope,) = torch.autograd.grad(score, mixed, create_graph=True)
+            steep = ((slope.square().sum(dim=-1) + _TINY).sqrt() - 1).square()
+            cost = cost + self.penalty * steep.mean(dim=2)
+        return masked_mean(cost, mask)
 
     def update(self, state: PublicState, mean: Vector, noise: float) -> PublicState:
         delta = self.layout.unflatten(mean)
@@ -95,3 +103,20 @@ class DPFedAvgGAN(AdversarialGenerator, VectorMethod):
         rate, before = self.critic_rate * self.faded(state.round), self.parameters(state)
         moved = {f"parameters/{name}": before[name] + rate * delta[name] for name in before}
         return self.played(state, {**under("critic/", state.arrays), **moved})
+
+
+def _scores(parameters: Mapping[str, Tensor], x: Tensor, labels: Tensor) -> Tensor:
+    """`Critic.apply` where every person has own parameters `[users, ...]`: `[users, M, K]`.
+
+    `x` `[users, M, K, latent]`, `labels` `[users, M, K]` or `[users, M, 1]`. Batched products alone, one
+    for each person: fewer and larger operations than a map over people, and no row meets another.
+    """
+    layers = sum(name.startswith("layer") for name in parameters) // 2
+    hidden = x.flatten(1, 2)
+    for layer in range(layers):
+        weight, bias = parameters[f"layer{layer}.weight"], parameters[f"layer{layer}.bias"]
+        hidden = leaky_relu(torch.baddbmm(bias[:, None], hidden, weight.mT), SLOPE)
+    table = parameters["label.weight"]
+    chosen = one_hot(labels.expand(x.shape[:-1]).flatten(1), table.shape[1]).to(table.dtype)
+    weight = chosen @ table + parameters["output.weight"]
+    return ((hidden * weight).sum(dim=-1) + parameters["output.bias"]).unflatten(1, x.shape[1:3])
