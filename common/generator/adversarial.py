@@ -57,17 +57,17 @@ class AdversarialGenerator(FewStepGenerator):
 
     `loss_kind`: a row of `LOSSES`. `critic_width`, `critic_depth`: its hidden layers. `critic_rate`: of its
     Adam. `memory`: share of what the critic has learned that it keeps from round to round; noise
-    that has no end in it would drown what it says. `bank`: fakes of each label that are broadcast.
-    `replicas`: fakes that stand beside each motion. `critic_rounds`: rounds of the critic before the
-    generator has a turn of `generator_steps` steps of Adam at `generator_rate`, on `generator_batch`
-    fakes each. Both rates fall to zero over `total_rounds` as half a cosine. `ema`: decay of the
+    that has no end in it would drown what it says. `spectral`: the most that a layer may stretch.
+    `bank`: fakes of each label that are kept for a round.
+    `critic_rounds`: rounds of the critic before the generator has a turn of `generator_steps` steps of Adam
+    at `generator_rate`, on `generator_batch` fakes each. Both rates fall to zero over `total_rounds` as half a cosine. `ema`: decay of the
     averaged generator, which is the one that is kept. `warm_steps`: steps of distillation before the first
     turn, by which the few steps land where many would (the public base, else a standard normal).
     """
 
     training: ClassVar[frozenset[str]] = FewStepGenerator.training | {
         "draw_steps", "motions", "loss_kind", "critic_width", "critic_depth", "critic_rate", "memory",
-        "spectral", "bank", "replicas", "critic_rounds", "generator_steps", "generator_batch",
+        "spectral", "bank", "critic_rounds", "generator_steps", "generator_batch",
         "generator_rate", "ema", "warm_steps", "total_rounds",
     }  # fmt: skip
 
@@ -80,7 +80,6 @@ class AdversarialGenerator(FewStepGenerator):
     memory: float = number(0.95, 0.0, 1.0)
     spectral: float = number(1.0, 1e-3, 1e6)
     bank: int = number(64, 1, 4096)
-    replicas: int = number(4, 1, 256)
     critic_rounds: int = number(1, 1, 1000)
     generator_steps: int = number(2, 1, 1000)
     generator_batch: int = number(256, 1, 65_536)
@@ -129,10 +128,6 @@ class AdversarialGenerator(FewStepGenerator):
     def parameters(self, state: PublicState) -> dict[str, Tensor]:
         return under("critic/parameters/", state.arrays)
 
-    def examples(self, state: PublicState, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
-        """Each motion, and `replicas` fakes of its label and length from the bank."""
-        return self.paired(state.arrays["fakes"], users, rng, self.replicas)
-
     def generator(self, state: PublicState) -> Generator:
         return self.few_step_generator(under("generator/ema/", state.arrays))
 
@@ -165,10 +160,8 @@ class AdversarialGenerator(FewStepGenerator):
 
     def played(self, state: PublicState, critic: Arrays) -> PublicState:
         """The state after a round whose `critic` (its Adam arrays) is given, and a turn where one is due."""
-        arrays, round = (
-            {**state.arrays, **_named("critic/", self._forgetting(state, critic))},
-            state.round + 1,
-        )
+        arrays = {**state.arrays, **_named("critic/", self._forgetting(state, critic))}
+        round = state.round + 1
         if round % self.critic_rounds == 0:
             random = self.random(arrays, round)
             if round == self.critic_rounds:
@@ -202,6 +195,7 @@ class AdversarialGenerator(FewStepGenerator):
         return {**critic, **{n: self._bounded(n, v) for n, v in kept.items()}}
 
     def _bounded(self, name: str, value: Tensor) -> Tensor:
+        """A weight whose spectral norm is `spectral` at most (after Miyato et al. 2018)."""
         if not name.endswith(".weight"):
             return value
         return value * (self.spectral / torch.linalg.matrix_norm(value, 2)).clamp_max(1.0)

@@ -22,19 +22,27 @@ from torch import Tensor
 from common.generator.adversarial import AdversarialGenerator
 from common.generator.design import number
 from common.generator.objective import masked_mean
-from common.method import GradientMethod, PublicState, Usual
+from common.method import GradientMethod, PublicState, UserBatch, UserRandom, Usual
 from common.vector import Vector
 
 
 @dataclass(frozen=True, kw_only=True)
 class DPGAN(AdversarialGenerator, GradientMethod):
-    """A private critic by gradient; `local_rate`: of a site's own plain gradient step."""
+    """A private critic by gradient.
+
+    `replicas`: fakes that stand beside each motion. `local_rate`: of a site's own plain gradient step.
+    """
 
     name: ClassVar[str] = "dp_gan"
-    training: ClassVar[frozenset[str]] = AdversarialGenerator.training | {"local_rate"}
+    training: ClassVar[frozenset[str]] = AdversarialGenerator.training | {"replicas", "local_rate"}
     usual: ClassVar[Usual] = Usual(rounds=200, sampling_rate=0.5, clip_norm=0.2)
 
+    replicas: int = number(4, 1, 256)
     local_rate: float = number(0.1, 1e-7, 1e3)
+
+    def examples(self, state: PublicState, users: UserBatch, rng: UserRandom) -> dict[str, Tensor]:
+        """Each motion, and `replicas` fakes of its label and length."""
+        return self.paired(state.arrays["fakes"], users, rng, self.replicas)
 
     def loss(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
         shown = torch.cat([examples["latents"][:, :, None], examples["fakes"]], dim=2)
