@@ -60,9 +60,10 @@ class AdversarialGenerator(FewStepGenerator):
     that has no end in it would drown what it says. `spectral`: the most that a layer may stretch.
     `bank`: fakes of each label that are kept for a round.
     `critic_rounds`: rounds of the critic before the generator has a turn of `generator_steps` steps of Adam
-    at `generator_rate`, on `generator_batch` fakes each. Both rates fall to zero over `total_rounds` as half a cosine. `ema`: decay of the
-    averaged generator, which is the one that is kept. `warm_steps`: steps of distillation before the first
-    turn, by which the few steps land where many would (the public base, else a standard normal).
+    at `generator_rate`, on `generator_batch` fakes each. Both rates fall to zero over `total_rounds` as half
+    a cosine. `ema`: decay of the averaged generator, which is the one that is kept. `warm_steps`: steps of
+    distillation before the first turn, by which the few steps land where many would (the public base,
+    else a standard normal).
     """
 
     training: ClassVar[frozenset[str]] = FewStepGenerator.training | {

@@ -35,9 +35,9 @@ _TINY = 1e-12  # under the root of a gradient's square, whose slope at zero is i
 class DPFedAvgGAN(AdversarialGenerator, VectorMethod):
     """A critic moved by people's own steps.
 
-    `replicas`: fakes that stand beside each motion in a step. `local_steps`, `local_rate`: of a person's SGD. `penalty`: lambda of (|grad D| - 1)^2 between a motion
-    and a fake. `server`: `sgd` adds the mean delta `critic_rate` times (the paper: once); `adam` takes it
-    for a gradient.
+    `replicas`: fakes that stand beside each motion in a step. `local_steps`, `local_rate`: of a person's
+    SGD. `penalty`: lambda of (|grad D| - 1)^2 between a motion and a fake. `server`: `sgd` adds the mean
+    delta `critic_rate` times (the paper: once); `adam` takes it for a gradient.
     """
 
     name: ClassVar[str] = "dp_fedavg_gan"
