@@ -47,7 +47,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "dp_sgd": OPTIONS,
     "dp_gan": GAN,
     "dp_cgan": GAN,
-    "dp_fedavg_gan": {**GAN, "local_steps": 2, "local_rate": 0.5},
+    "dp_fedavg_gan": {**GAN, "local_steps": 2},
     "moments": {"fit_steps": 20},
 } | {f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS}
 """Every method, small, and its parts; those wide, so that noise can be told from chance."""
