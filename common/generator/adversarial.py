@@ -199,7 +199,8 @@ class AdversarialGenerator(FewStepGenerator):
         """A weight whose spectral norm is `spectral` at most (after Miyato et al. 2018)."""
         if not name.endswith(".weight"):
             return value
-        return value * (self.spectral / torch.linalg.matrix_norm(value, 2)).clamp_max(1.0)
+        norm: Tensor = torch.linalg.matrix_norm(value, 2)
+        return value * (self.spectral / norm).clamp_max(1.0)
 
     def _turn(self, arrays: Arrays, round: int, random: torch.Generator) -> dict[str, Tensor]:
         """The generator's Adam arrays after its steps against the critic of `arrays`."""
@@ -235,7 +236,8 @@ class AdversarialGenerator(FewStepGenerator):
         labels = torch.arange(self._none + 1).repeat_interleave(self.bank)
         maker = self if warm else self._patient
         drawn = maker.drawn(under("generator/parameters/", arrays), labels, random)
-        return drawn.unflatten(0, (-1, self.bank))
+        bank: Tensor = drawn.unflatten(0, (-1, self.bank))
+        return bank
 
 
 def _moving(own: Arrays) -> dict[str, Tensor]:

@@ -78,9 +78,8 @@ class DPCGAN(AdversarialGenerator, GradientMethod):
             self.parameters(state), fakes.unflatten(0, (-1, self.motions)), labels.view(-1, self.motions)
         )
         rows = torch.cat([each[name].flatten(1) for name in self.layout.names], dim=1)
-        return (rows * (self.fake_norm / rows.norm(dim=1, keepdim=True).clamp_min(1e-30)).clamp_max(1)).mean(
-            0
-        )
+        norms: Tensor = rows.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        return (rows * (self.fake_norm / norms).clamp_max(1.0)).mean(dim=0)
 
     def local_step(self, parameters: Mapping[str, Tensor], mean: Vector) -> dict[str, Tensor]:
         gradient = self.layout.unflatten(mean)

@@ -120,4 +120,5 @@ def _scores(parameters: Mapping[str, Tensor], x: Tensor, labels: Tensor) -> Tens
     table = parameters["label.weight"]
     chosen = one_hot(labels.expand(x.shape[:-1]).flatten(1), table.shape[1]).to(table.dtype)
     weight = chosen @ table + parameters["output.weight"]
-    return ((hidden * weight).sum(dim=-1) + parameters["output.bias"]).unflatten(1, x.shape[1:3])
+    scores = (hidden * weight).sum(dim=-1) + parameters["output.bias"]
+    return scores.reshape(x.shape[:-1])
