@@ -47,6 +47,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "moments": {"fit_steps": 20},
     "private_evolution": {"candidates": 24, "fit_steps": 20},
     "psg": {"per_label": 4, "fit_steps": 20},
+GAN: dict[str, Any] = {"width": 16, "critic_width": 8, "bank": 8, "draw_steps": 2}
+METHODS: dict[str, dict[str, Any]] = {
+    "dp_sgd": OPTIONS,
+    "dp_gan": GAN,
+    "dp_cgan": GAN,
+    "dp_fedavg_gan": {**GAN, "local_steps": 2},
+    "moments": {"fit_steps": 20},
 } | {f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS}
 """Every method, small, and its parts; those wide, so that noise can be told from chance."""
 C = 0.5

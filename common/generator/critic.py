@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, leaky_relu, linear
 
-_SLOPE = 0.2
+SLOPE = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Critic:
         hidden = x
         for number in range(self.depth + 1):
             weight, bias = parameters[f"layer{number}.weight"], parameters[f"layer{number}.bias"]
-            hidden = leaky_relu(linear(hidden, weight, bias), _SLOPE)
+            hidden = leaky_relu(linear(hidden, weight, bias), SLOPE)
         projected = (embedding(labels, parameters["label.weight"]) * hidden).sum(dim=-1)
         return linear(hidden, parameters["output.weight"], parameters["output.bias"])[..., 0] + projected
 

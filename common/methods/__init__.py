@@ -9,6 +9,9 @@ from typing import Any, Final, cast
 from common.errors import InputError, way_out
 from common.generator.assets import Assets
 from common.method import Method, Usual
+from common.methods.dp_cgan import DPCGAN
+from common.methods.dp_fedavg_gan import DPFedAvgGAN
+from common.methods.dp_gan import DPGAN
 from common.methods.dp_sgd import DPSGD
 from common.methods.moments import Moments
 from common.methods.private_evolution import PrivateEvolution
@@ -16,6 +19,7 @@ from common.methods.psg import PSG
 
 NAMES: Final[Mapping[str, type[Method]]] = {
     method.name: method for method in (DPSGD, Moments, PrivateEvolution, PSG)
+    method.name: method for method in (DPSGD, DPGAN, DPCGAN, DPFedAvgGAN, Moments)
 }
 
 DEFAULT: Final = DPSGD.name
