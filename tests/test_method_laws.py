@@ -42,9 +42,13 @@ from tests.small_site import (
 )
 
 PARTS = ("lora", "bias_norm", "condition")
-METHODS: dict[str, dict[str, Any]] = {"dp_sgd": OPTIONS, "moments": {"fit_steps": 20}} | {
-    f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS
-}
+METHODS: dict[str, dict[str, Any]] = {
+    "dp_sgd": OPTIONS,
+    "moments": {"fit_steps": 20},
+    "dp_merf": {"count": 64, "fit_steps": 20},
+    "dp_mepf": {"units": 64, "fit_steps": 20},
+    "pearl": {"count": 64, "fit_steps": 20},
+} | {f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS}
 """Every method, small, and its parts; those wide, so that noise can be told from chance."""
 C = 0.5
 HUGE = 1e6

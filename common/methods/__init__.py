@@ -9,10 +9,15 @@ from typing import Any, Final, cast
 from common.errors import InputError, way_out
 from common.generator.assets import Assets
 from common.method import Method, Usual
+from common.methods.dp_mepf import DPMEPF
+from common.methods.dp_merf import DPMERF
 from common.methods.dp_sgd import DPSGD
 from common.methods.moments import Moments
+from common.methods.pearl import PEARL
 
-NAMES: Final[Mapping[str, type[Method]]] = {method.name: method for method in (DPSGD, Moments)}
+NAMES: Final[Mapping[str, type[Method]]] = {
+    method.name: method for method in (DPSGD, Moments, DPMERF, DPMEPF, PEARL)
+}
 
 DEFAULT: Final = DPSGD.name
 
