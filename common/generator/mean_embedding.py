@@ -102,13 +102,13 @@ class MeanEmbedding(FittedGenerator, VectorMethod):
     def update(self, state: PublicState, mean: Vector, noise: float) -> PublicState:
         released = mean.reshape(self._labels, 1 + self.size).float()
         seed = int(state.arrays["seed"])
-        points, labels, weights = self._synthetic(self.parameters(state), released, noise, seed)
+        points, labels, weights = self.synthetic(self.parameters(state), released, noise, seed)
         start = under("denoiser/", state.arrays)
         found = self.fitted(resampled(points, labels, weights), start, seed)
         arrays = {f"denoiser/{name}": value for name, value in found.items()}
         return PublicState(state.round + 1, {**state.arrays, **arrays})
 
-    def _synthetic(
+    def synthetic(
         self, arrays: Mapping[str, Tensor], released: Tensor, noise: float, seed: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Points `[n, latent]`, labels and weights `[n]`; public ones for a label nobody is seen in."""
@@ -116,7 +116,7 @@ class MeanEmbedding(FittedGenerator, VectorMethod):
         seen = shares > _RARE * noise / _MASS
         wanted = torch.nonzero(seen | (prior > 0))[:, 0]
         count = max(1, self.points // len(wanted))
-        points = self._public(wanted.repeat_interleave(count), seed).unflatten(0, (len(wanted), count))
+        points = self.public_points(wanted.repeat_interleave(count), seed).unflatten(0, (len(wanted), count))
         told = wanted[seen[wanted]]
         if len(told):
             points[seen[wanted]] = Movement(
@@ -133,7 +133,7 @@ class MeanEmbedding(FittedGenerator, VectorMethod):
         weights = torch.where(seen, shares, prior)[wanted] / count
         return points.flatten(0, 1), wanted.repeat_interleave(count), weights.repeat_interleave(count)
 
-    def _public(self, labels: Tensor, seed: int) -> Tensor:
+    def public_points(self, labels: Tensor, seed: int) -> Tensor:
         """Latents `[n, latent]` that nobody contributed to: of the public base, else of N(0, I)."""
         random = torch.Generator().manual_seed(seed)
         shape = (len(labels), self.assets.codec.latent)
