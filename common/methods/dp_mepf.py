@@ -33,7 +33,7 @@ from common.generator.design import choice, number
 from common.generator.mean_embedding import MeanEmbedding
 
 _LEVELS: Final = (0.5, 1.0, 2.0)  # of noise, at which the public denoiser is asked
-_PROBES: Final = 8192  # public latents over which a feature's mean and deviation are taken
+_PROBES: Final = 4096  # public latents over which a feature's mean and deviation are taken
 
 
 @dataclass(frozen=True, kw_only=True)

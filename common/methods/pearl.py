@@ -6,9 +6,10 @@ generator minimises, and an adversary that re-weights the frequencies maximises,
 sum_i w_i |difference_i|^2, w_i = p(t_i; scale) / p(t_i; 1) for Gaussians whose scales are learnt.
 
 Changed here: the unit is a person, and characteristic functions are those of each action, less what the
-public prior gives; the bandwidth is a public option (the paper releases a mean pairwise distance for it);
-the adversary is paid only for what the noise does not explain; weights are bounded and of mean 1. What
-is fitted are synthetic latents (`common.generator.moved`), on which the shared denoiser is trained.
+public prior gives; the bandwidth is a public option, on which no budget is spent (the paper releases
+auxiliary values besides); the adversary is paid only for what the noise does not explain; weights have
+mean 1 before they are bounded. What is fitted are synthetic latents (`common.generator.moved`), on which
+the shared denoiser is trained.
 """
 
 from __future__ import annotations
