@@ -24,6 +24,7 @@ from common.vector import Vector
 
 _MASS = 0.25  # of a motion's vector, what says only that it is there
 _REST = math.sqrt(1 - _MASS**2)
+_AT_ONCE = 128  # latents that are drawn from the public base together
 _RARE = 2.0  # an action is seen where its share is so many deviations of the noise
 
 
@@ -136,19 +137,20 @@ class MeanEmbedding(FittedGenerator, VectorMethod):
     def public_points(self, labels: Tensor, seed: int) -> Tensor:
         """Latents `[n, latent]` that nobody contributed to: of the public base, else of N(0, I)."""
         random = torch.Generator().manual_seed(seed)
-        shape = (len(labels), self.assets.codec.latent)
         if not self.assets.base:
-            return torch.randn(shape, generator=random)
-        row, condition = self.diffusion.preconditioning, self.condition_of(labels)
-        sampler = Sampler()
+            return torch.randn(len(labels), self.assets.codec.latent, generator=random)
+        with torch.no_grad():
+            return torch.cat([self._of_base(part, random) for part in labels.split(_AT_ONCE)])
+
+    def _of_base(self, labels: Tensor, random: torch.Generator) -> Tensor:
+        row, condition, sampler = self.diffusion.preconditioning, self.condition_of(labels), Sampler()
         levels = noise_levels(sampler.steps, row.sigma_min, row.sigma_max, row.spacing)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             wide = sigma.expand(len(x))
             return self.diffusion.denoised(self.network, self.assets.base, x, wide, condition)
 
-        with torch.no_grad():
-            return sampler.draw(denoise, shape, levels, random)
+        return sampler.draw(denoise, (len(labels), self.assets.codec.latent), levels, random)
 
     def generator(self, state: PublicState) -> Generator:
         return self.generator_of(under("denoiser/", state.arrays))

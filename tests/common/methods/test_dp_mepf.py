@@ -11,6 +11,7 @@ from torch.nn.functional import silu
 from client.clipping.bound import clip_factors
 from common.errors import InputError
 from common.generator.assets import Assets
+from common.generator.mean_embedding import MeanEmbedding
 from common.methods import build
 from tests.mean_embedding import SHIFT, SMALL, drawn_mean, made
 from tests.small_site import CODEC
@@ -49,9 +50,10 @@ def test_features_of_the_public_denoiser_need_one() -> None:
     base = {name: value + 0.3 for name, value in plain.start(0).items()}
     method = build("dp_mepf", {**SMALL, "units": 8, "source": "denoiser"}, Assets(CODEC, base))
     other = build("dp_mepf", {**SMALL, "units": 8, "source": "denoiser"}, Assets(CODEC, plain.start(0)))
+    assert isinstance(method, MeanEmbedding) and isinstance(other, MeanEmbedding)
     arrays = method.parameters(method.init(0))
     x, labels = torch.randn(5, CODEC.latent), torch.tensor([0, 1, 2, 3, 0])
-    found = [m.features(arrays, x, labels) for m in (method, other)]  # type: ignore[attr-defined]
+    found = [m.features(arrays, x, labels) for m in (method, other)]
     assert not torch.allclose(found[0], found[1]), "the public parameters do not enter"
 
 
@@ -60,3 +62,14 @@ def test_the_generator_draws_an_action_where_people_perform_it(moments: str) -> 
     means = drawn_mean(made("dp_mepf", units=64, moments=moments), noise=0.0005)
     assert float(means[0, 0]) == pytest.approx(SHIFT, abs=0.4)
     assert abs(float(means[1, 0])) < 0.4
+
+
+def test_points_start_where_the_public_base_draws() -> None:
+    plain = made("dp_mepf", units=8)
+    base = plain.start(0)
+    base["shift.weight"] = base["shift.weight"].clone()
+    base["shift.weight"][1] = 2.0
+    method = build("dp_mepf", {**SMALL, "units": 8}, Assets(CODEC, base))
+    assert isinstance(method, MeanEmbedding)
+    points = method.public_points(torch.tensor([0] * 150 + [1] * 150), 0)
+    assert float(points[150:].mean() - points[:150].mean()) > 1
