@@ -58,10 +58,10 @@ def drawn_mean(method: MeanEmbedding, noise: float) -> Tensor:
     return torch.stack(means)
 
 
-def moved_points(method: MeanEmbedding, noise: float) -> tuple[Tensor, Tensor]:
-    """The synthetic latents after one release, and those they started as, `[labels, n, latent]`."""
+def moved_points(method: MeanEmbedding, claimed: float) -> tuple[Tensor, Tensor]:
+    """The synthetic latents after a release said to carry `claimed` noise, and as they started."""
     state = method.init(0)
-    mean = released(method, noise).reshape(len(LABELS) + 1, -1)
-    points, labels, _ = method.synthetic(under("features/", state.arrays), mean, noise, 0)
+    mean = released(method, 0.0).reshape(len(LABELS) + 1, -1)
+    points, labels, _ = method.synthetic(under("features/", state.arrays), mean, claimed, 0)
     start = method.public_points(labels, 0)
     return points.unflatten(0, (len(LABELS), -1)), start.unflatten(0, (len(LABELS), -1))

@@ -60,7 +60,7 @@ def test_features_of_the_public_denoiser_need_one() -> None:
 @pytest.mark.parametrize("moments", ["both", "first"])
 def test_the_generator_draws_an_action_where_people_perform_it(moments: str) -> None:
     means = drawn_mean(made("dp_mepf", units=64, moments=moments), noise=0.0005)
-    assert float(means[0, 0]) == pytest.approx(SHIFT, abs=0.4)
+    assert float(means[0, 0]) == pytest.approx(SHIFT, abs=0.6)
     assert abs(float(means[1, 0])) < 0.4
 
 

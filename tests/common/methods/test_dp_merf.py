@@ -72,9 +72,9 @@ def test_the_generator_draws_an_action_where_people_perform_it(kind: str) -> Non
 
 
 def test_where_noise_explains_the_difference_points_stay_public() -> None:
-    moved, start = moved_points(made("dp_merf", count=64), noise=0.05)
+    moved, start = moved_points(made("dp_merf", count=64), claimed=0.05)
     assert torch.equal(moved, start)
-    moved, start = moved_points(made("dp_merf", count=64), noise=0.0005)
+    moved, start = moved_points(made("dp_merf", count=64), claimed=0.0005)
     assert not torch.equal(moved[0], start[0])
     assert torch.equal(moved[2], start[2]), "nobody performs it"
 
