@@ -54,6 +54,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "dp_cgan": GAN,
     "dp_fedavg_gan": {**GAN, "local_steps": 2},
     "moments": {"fit_steps": 20},
+    "dp_merf": {"count": 64, "fit_steps": 20},
+    "dp_mepf": {"units": 64, "fit_steps": 20},
+    "pearl": {"count": 64, "fit_steps": 20},
 } | {f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS}
 """Every method, small, and its parts; those wide, so that noise can be told from chance."""
 C = 0.5

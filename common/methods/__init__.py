@@ -20,6 +20,14 @@ from common.methods.psg import PSG
 NAMES: Final[Mapping[str, type[Method]]] = {
     method.name: method for method in (DPSGD, Moments, PrivateEvolution, PSG)
     method.name: method for method in (DPSGD, DPGAN, DPCGAN, DPFedAvgGAN, Moments)
+from common.methods.dp_mepf import DPMEPF
+from common.methods.dp_merf import DPMERF
+from common.methods.dp_sgd import DPSGD
+from common.methods.moments import Moments
+from common.methods.pearl import PEARL
+
+NAMES: Final[Mapping[str, type[Method]]] = {
+    method.name: method for method in (DPSGD, Moments, DPMERF, DPMEPF, PEARL)
 }
 
 DEFAULT: Final = DPSGD.name
