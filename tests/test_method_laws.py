@@ -1,7 +1,7 @@
 """What every method keeps to behind the gate, whatever it computes from one person's data.
 
 A check takes a folder, a method and an engine, so that `tests/attacks/test_sabotaged_builds.py`
-can put the same checks to builds without a defence. A new method is one line in METHODS.
+can put the same checks to builds without a defence. A new method is one line in tests/small_methods.py.
 """
 
 from __future__ import annotations
@@ -21,73 +21,33 @@ from client.mechanism import SampledGaussian
 from client.users import Users
 from common.accounting import epsilon
 from common.generator.trainable import CHOICES
-from common.method import GradientMethod, PublicState, UserBatch, UserRandom, VectorMethod, digest_arrays
-from common.methods import NAMES, build
+from common.method import GradientMethod, PublicState, UserBatch, UserRandom, VectorMethod
+from common.methods import DEFAULT, NAMES
 from common.noise import PersonRandom, Source
 from common.plan import Plan
 from common.wire import decode_release, encode_release
 from tests.recording import World, recording
+from tests.small_methods import CASES, METHODS, PARTS, C, law_plan, takes_steps
 from tests.small_site import (
     CODEC,
-    ENGINES,
-    OPTIONS,
     POPULATION,
     ask,
-    assets_of,
     crowd,
-    make_plan,
     make_state,
     make_users,
     method_of,
 )
 
-PARTS = ("lora", "bias_norm", "condition")
-METHODS: dict[str, dict[str, Any]] = {
-    "dp_sgd": OPTIONS,
-    "moments": {"fit_steps": 20},
-    "private_evolution": {"candidates": 24, "fit_steps": 20},
-    "psg": {"per_label": 4, "fit_steps": 20},
-GAN: dict[str, Any] = {"width": 16, "critic_width": 8, "bank": 8, "draw_steps": 2}
-METHODS: dict[str, dict[str, Any]] = {
-    "dp_sgd": OPTIONS,
-    "dp_gan": GAN,
-    "dp_cgan": GAN,
-    "dp_fedavg_gan": {**GAN, "local_steps": 2},
-    "moments": {"fit_steps": 20},
-    "dp_merf": {"count": 64, "fit_steps": 20},
-    "dp_mepf": {"units": 64, "fit_steps": 20},
-    "pearl": {"count": 64, "fit_steps": 20},
-} | {f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS}
-"""Every method, small, and its parts; those wide, so that noise can be told from chance."""
-C = 0.5
 HUGE = 1e6
 SEED = 1
 
 
-def takes_steps(method: str) -> bool:
-    """Whether contributions are gradients, by one of several engines, and a round may be several steps."""
-    return issubclass(NAMES[method.split("/")[0]], GradientMethod)
-
-
-CASES = [
-    (method, engine)
-    for method in METHODS
-    for engine in (ENGINES if method in NAMES and takes_steps(method) else ENGINES[:1])
-]
 each = pytest.mark.parametrize(("method", "engine"), CASES)
 
 
 def test_no_method_escapes_the_laws() -> None:
     assert {method.split("/")[0] for method in METHODS} == set(NAMES)
     assert set(PARTS) | {"all", "attention"} == set(CHOICES), "this network has no attention"
-
-
-def law_plan(method: str, **changes: Any) -> Plan:
-    name, options = method.split("/")[0], METHODS[method]
-    assets = assets_of(name, options)
-    dimension, digest = build(name, options, assets).dimension, digest_arrays(assets.arrays())
-    plan = replace(make_plan(), method=name, options=options, dimension=dimension, arrays_digest=digest)
-    return replace(plan, clip_norm=C, **changes)
 
 
 def dealt(windows: int, sites: int, draw: random.Random) -> list[int]:
@@ -124,7 +84,7 @@ def check_sensitivity(folder: Path, method: str, engine: str, pairs: int, rate: 
 def test_adding_or_removing_one_person_moves_the_sum_by_c_at_most(
     tmp_path: Path, method: str, engine: str
 ) -> None:
-    check_sensitivity(tmp_path, method, engine, pairs=60 if method in NAMES else 10)
+    check_sensitivity(tmp_path, method, engine, pairs=60 if method == DEFAULT else 10)
 
 
 @pytest.mark.attack
@@ -302,7 +262,12 @@ def check_non_private(folder: Path, method: str, engine: str, steps: int) -> Non
 
 @pytest.mark.parametrize(
     ("method", "engine", "steps"),
-    [(*case, steps) for case in CASES for steps in (1, 3) if steps == 1 or takes_steps(case[0])],
+    [
+        pytest.param(*case.values, steps, marks=case.marks)
+        for case in CASES
+        for steps in (1, 3)
+        if steps == 1 or takes_steps(str(case.values[0]))
+    ],
 )
 def test_without_clip_and_noise_it_is_its_non_private_version(
     tmp_path: Path, method: str, engine: str, steps: int

@@ -22,8 +22,8 @@ import pytest
 
 from common.methods import NAMES
 from tests.attacks.test_non_interference import PEOPLE, replies
+from tests.small_methods import law_plan
 from tests.test_architecture import ROOT, calls, imports, parse, shipped_files
-from tests.test_method_laws import law_plan
 
 Rule = Callable[[str, ast.AST], Iterator[ast.AST]]
 SITE = ("client/", "common/", "protos/")

@@ -12,23 +12,18 @@ from common.method import Method, Usual
 from common.methods.dp_cgan import DPCGAN
 from common.methods.dp_fedavg_gan import DPFedAvgGAN
 from common.methods.dp_gan import DPGAN
-from common.methods.dp_sgd import DPSGD
-from common.methods.moments import Moments
-from common.methods.private_evolution import PrivateEvolution
-from common.methods.psg import PSG
-
-NAMES: Final[Mapping[str, type[Method]]] = {
-    method.name: method for method in (DPSGD, Moments, PrivateEvolution, PSG)
-    method.name: method for method in (DPSGD, DPGAN, DPCGAN, DPFedAvgGAN, Moments)
 from common.methods.dp_mepf import DPMEPF
 from common.methods.dp_merf import DPMERF
 from common.methods.dp_sgd import DPSGD
 from common.methods.moments import Moments
 from common.methods.pearl import PEARL
+from common.methods.private_evolution import PrivateEvolution
+from common.methods.psg import PSG
 
-NAMES: Final[Mapping[str, type[Method]]] = {
-    method.name: method for method in (DPSGD, Moments, DPMERF, DPMEPF, PEARL)
-}
+_ALL: Final[tuple[type[Method], ...]] = (
+    DPSGD, Moments, DPMERF, DPMEPF, PEARL, PrivateEvolution, PSG, DPGAN, DPCGAN, DPFedAvgGAN,
+)  # fmt: skip
+NAMES: Final[Mapping[str, type[Method]]] = {method.name: method for method in _ALL}
 
 DEFAULT: Final = DPSGD.name
 AUTO: Final = "auto"

@@ -32,8 +32,8 @@ from common.signing import create_key
 from common.wire import encode_plan, encode_query
 from simulations.grid import InProcessGrid
 from tests.leaks import Sum, wrap_sum
+from tests.small_methods import law_plan
 from tests.small_site import ENGINES, ask, crowd, make_gate, make_state, make_users, new_ledger
-from tests.test_method_laws import law_plan
 
 People = Callable[[], Users]
 

@@ -34,8 +34,8 @@ from tests.attacks.test_non_interference import (
     site,
     torn,
 )
+from tests.small_methods import law_plan
 from tests.small_site import make_gate, new_ledger
-from tests.test_method_laws import law_plan
 
 PLAN = law_plan(next(iter(NAMES)), rounds=2)
 FEW = ("nobody", "many", "huge", "raising", "torn")

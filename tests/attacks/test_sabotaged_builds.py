@@ -72,8 +72,8 @@ from tests.server.test_federated_rounds import (
     check_an_older_release_is_no_answer,
     check_too_few_make_no_round,
 )
+from tests.small_methods import METHODS
 from tests.test_method_laws import (
-    METHODS,
     check_claim,
     check_company,
     check_empty,
