@@ -144,6 +144,7 @@ def _terms(config: ServerFile, options: Mapping[str, Any], roster: tuple[Member,
         colluders=run.colluders,
         coordinator_key=key,
         code=version("fedmotion"),
+        shard_size=run.shard_size,
     )
 
 

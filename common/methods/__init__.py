@@ -10,9 +10,10 @@ from common.errors import InputError, way_out
 from common.generator.assets import Assets
 from common.method import Method, Usual
 from common.methods.dp_sgd import DPSGD
+from common.methods.gs_wgan import GSWGAN
 from common.methods.moments import Moments
 
-NAMES: Final[Mapping[str, type[Method]]] = {method.name: method for method in (DPSGD, Moments)}
+NAMES: Final[Mapping[str, type[Method]]] = {method.name: method for method in (DPSGD, GSWGAN, Moments)}
 
 DEFAULT: Final = DPSGD.name
 
