@@ -59,8 +59,9 @@ class Simulation(BaseModel):
     the method. `codec`: structured for skeletons and sensor for sensors where it is None; `codec_file`:
     weights of a VAE other than the packaged ones; `window`: frames of a skeleton sequence.
     `compression`: how noised vectors travel, `keep` the share of coordinates under top_k.
-    `shard_size`: people who share a critic under `gs_wgan`; 0: each has one. `text_encoder` turns captions into conditions of `text_size` numbers. `clipping` is the engine of
-    per-person gradients; `loss_curve` adds the loss to what is clipped, noised and charged, and so to
+    `shard_size`: people who share a critic under `gs_wgan`; 0: each has one. `text_encoder` turns
+    captions into conditions of `text_size` numbers. `clipping` is the engine of per-person gradients;
+    `loss_curve` adds the loss to what is clipped, noised and charged, and so to
     `metrics.jsonl`. `test_mode` seeds sampling and noise and carries no guarantee.
     """
 

@@ -21,8 +21,8 @@ from client.clipping.direct import looped, mapped
 from client.clipping.fold import UnfoldedError
 from client.clipping.ghost import Ghost
 from client.clipping.keep import Keep
-from client.clipping.remembered import remembered
 from client.clipping.opacus_engine import PerSample
+from client.clipping.remembered import remembered
 from client.clipping.step import Examples, PerUnit, Step
 from client.speed import Engine, Speed
 from common.errors import InputError

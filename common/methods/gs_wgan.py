@@ -5,7 +5,8 @@ generators" (NeurIPS 2020). Critic D_k belongs to one person or one shard of peo
 without noise by WGAN-GP, remembered over the rounds, and never leaves. The server broadcasts B latents x_j
 with labels y_j from its generator; unit k answers with
 
-    u_k = - sqrt(B) [w_kj grad_x D_k(x_j, y_j)], j = 1..B,    w_kj = sum_i s_ki [y_j = y_ki] / |{j': y_j' = y_ki}|
+    u_k = - sqrt(B) [w_kj grad_x D_k(x_j, y_j)],  j = 1..B,
+    w_kj = sum_i s_ki [y_j = y_ki] / |{j': y_j' = y_ki}|
 
 over its own motions i of share s_ki: the gradient of the generator's loss - E D_k under the unit's own
 mix of actions. The server back-propagates the noised mean through the few-step sampler of the shared
@@ -69,11 +70,11 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
     critic_width: int = number(32, 1, 256)
     critic_depth: int = number(1, 0, 4)
     critic_steps: int = number(5, 1, 100)
-    critic_rate: float = number(1e-3, 1e-7, 1.0)
+    critic_rate: float = number(1e-2, 1e-7, 1.0)
     warm_steps: int = number(20, 0, 10_000)
     penalty: str = choice("samples", "between", "samples")
     penalty_weight: float = number(10.0, 1e-6, 1e6)
-    learning_rate: float = number(2e-3, 1e-7, 1.0)
+    learning_rate: float = number(5e-3, 1e-7, 1.0)
     ema: float = number(0.95, 0.0, 0.99999)
     total_rounds: int = number(200, 1, 10_000_000)
 
@@ -86,8 +87,13 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
 
     @cached_property
     def _start(self) -> dict[str, Tensor]:
-        """Every critic's first parameters: public, and alike, so that their gradients can agree."""
-        return self.critic.init(0)
+        """Every critic's first parameters: public, alike so that their gradients can agree, and D = 0.
+
+        A first D with slopes would be in all answers alike, and drive the samples where nobody is.
+        """
+        last = ("label.weight", "output.weight")
+        start = self.critic.init(0)
+        return {name: torch.zeros_like(v) if name in last else v for name, v in start.items()}
 
     @cached_property
     def _layout(self) -> Layout:
@@ -101,7 +107,9 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
     @property
     def held(self) -> int:
         rows = 2 * (self.samples + 2 * self.motions)
-        return 4 * self.memory + 8 * rows * (self.critic_depth + 2) * max(self.critic_width, self.critic.latent)
+        return 4 * self.memory + 8 * rows * (self.critic_depth + 2) * max(
+            self.critic_width, self.critic.latent
+        )
 
     @property
     def dimension(self) -> int:
@@ -170,9 +178,9 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
         theta, second, step = memory[:, :size], memory[:, size:-1], memory[:, -1:]
         slope = vmap(grad(self._loss), in_dims=(0, 0, 0, 0, 0, 0, None, None))
         public = parameters["samples"], parameters["labels"]
-        for number in range(examples[f"{phase}/mixing"].shape[1]):
-            partner = _chosen(same, examples[f"{phase}/partner"][:, number])
-            mixing = examples[f"{phase}/mixing"][:, number, :, None]
+        for at in range(examples[f"{phase}/mixing"].shape[1]):
+            partner = _chosen(same, examples[f"{phase}/partner"][:, at])
+            mixing = examples[f"{phase}/mixing"][:, at, :, None]
             between = mixing * real + (1 - mixing) * public[0][partner]
             g = slope(theta, real, examples["labels"], between, shares, weights, *public)
             second = _BETA2 * second + (1 - _BETA2) * g.square()
@@ -182,9 +190,9 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
 
     @staticmethod
     def _matched(own: Tensor, mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Which samples show what a motion shows `[units, M, B]`; weights of samples `[units, B]`, of motions.
+        """Which samples show what a motion shows `[units, M, B]`; weights of samples and of motions.
 
-        Motions of whose action there is no sample weigh nothing; each kind of weight adds up to 1, or to 0.
+        Motions of whose action there is no sample weigh nothing; each kind adds up to 1, or to 0.
         """
         same = (own[..., None] == labels) & mask[..., None]
         counts = same.sum(dim=2)
@@ -219,7 +227,8 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
         def level(x: Tensor) -> Tensor:
             return self.critic.apply(parameters, x, labels).sum()
 
-        return grad(level)(x)
+        found: Tensor = grad(level)(x)
+        return found
 
     def update(self, state: PublicState, mean: Vector, noise: float) -> PublicState:
         moving = under("parameters/", state.arrays)
@@ -243,6 +252,6 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
 
 
 def _chosen(same: Tensor, uniform: Tensor) -> Tensor:
-    """For each motion the index of one of the samples that show the same, `[units, M]`; any where none does."""
+    """For each motion the index of a sample that shows the same, `[units, M]`; any where none does."""
     place = (uniform * same.sum(dim=2)).to(torch.int64)
     return (same.to(torch.int64).cumsum(dim=2) <= place[..., None]).sum(dim=2).clamp_max(same.shape[2] - 1)
