@@ -1,4 +1,4 @@
-"""GS-WGAN: critics as in the paper, gradients of samples as autograd has them, and samples that find people."""
+"""GS-WGAN: critics as in the paper, gradients of samples as autograd has them, samples that find people."""
 
 from __future__ import annotations
 
