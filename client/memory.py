@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from client.clipping.bound import Rows
+from client.clipping.bound import Contributions, Rows
 from client.clipping.remembered import KNOWN, MEMORY, parted
 from client.users import Users
 from client.withdrawal import Tombstones
@@ -122,8 +122,9 @@ class Recollection:
         known &= torch.isfinite(memory).all(dim=1)
         return {MEMORY: torch.where(known[:, None], memory, 0.0), KNOWN: known}
 
-    def noted(self, units: Sequence[int], found: Rows) -> Rows:
+    def noted(self, units: Sequence[int], found: Contributions) -> Rows:
         """What `units` contribute, of all that was `found`: what they now remember stays here."""
+        assert isinstance(found, Rows)
         vectors, memory = parted(found)
         self._after.update(zip(units, memory.cpu(), strict=True))
         return vectors

@@ -44,7 +44,15 @@ from tests.small_site import (
 PARTS = ("lora", "bias_norm", "condition")
 METHODS: dict[str, dict[str, Any]] = {
     "dp_sgd": OPTIONS,
-    "gs_wgan": {"samples": 9, "width": 16, "critic_width": 12, "critic_steps": 2, "warm_steps": 2},
+    "gs_wgan": {
+        "samples": 9,
+        "width": 16,
+        "critic_width": 12,
+        "critic_steps": 2,
+        "warm_steps": 3,
+        "critic_rate": 0.2,
+        "penalty_weight": 0.01,
+    },
     "moments": {"fit_steps": 20},
 } | {f"dp_sgd/{part}": {**OPTIONS, "width": 96, "train": part, "rank": 2} for part in PARTS}
 """Every method, small, and its parts; those wide, so that noise can be told from chance."""

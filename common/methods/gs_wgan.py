@@ -74,7 +74,7 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
     warm_steps: int = number(20, 0, 10_000)
     penalty: str = choice("samples", "between", "samples")
     penalty_weight: float = number(10.0, 1e-6, 1e6)
-    learning_rate: float = number(5e-3, 1e-7, 1.0)
+    learning_rate: float = number(1e-2, 1e-7, 1.0)
     ema: float = number(0.95, 0.0, 0.99999)
     total_rounds: int = number(200, 1, 10_000_000)
 

@@ -150,7 +150,7 @@ def test_what_was_learned_from_a_person_who_withdrew_is_erased(tmp_path: Path, s
     other.close()
 
 
-MARKER = 31415.926
+MARKER = 314.15926
 
 
 def test_a_marker_in_every_memory_is_in_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,24 +178,33 @@ def test_control_a_method_that_answers_with_its_memory_is_seen(
         return torch.full((len(memory), self.dimension), MARKER), torch.full_like(memory, MARKER)
 
     monkeypatch.setattr(GSWGAN, "answers", telling)
-    plan = quiet(clip_norm=1e6, rounds=2)
+    plan = replace(quiet(rounds=2), clip_norm=1e6)
     world = World(tmp_path / "l", plan, SEED)
     assert marker in world.release(make_users({"ann": 2})).total.numpy().tobytes()
 
 
+def standing(people: dict[str, int], new: int) -> Users:
+    """All stand at one end, and `new` windows of one more person at the other."""
+    users = make_users({**people, "new": new} if new else people)
+    count = int(users._starts[len(people)])
+    users._raw[:count] += 20
+    users._raw[count:] -= 20
+    return users
+
+
 def test_one_person_moves_a_sum_over_shards_by_two_c_at_most_and_by_more_than_c(tmp_path: Path) -> None:
     """Removed from its shard, a person moves the shard's whole critic: the relation is replace."""
-    plan, found = quiet(shard_size=10, rounds=40), list[float]()
+    plan, found = quiet(shard_size=POPULATION, rounds=12), list[float]()
     less, more = (World(tmp_path / name, plan, SEED) for name in ("less", "more"))
-    for pair in range(20):
-        people = {f"{pair}-{i}": 1 + i % 3 for i in range(pair % 5)}
-        before = less.sum(make_users(people), pair + 1)
-        after = more.sum(make_users({**people, "new": 40 + pair}), pair + 1)
+    for pair in range(12):
+        people = {f"{pair}-{i}": 1 + i % 3 for i in range(pair % 4)}
+        before = less.sum(standing(people, 0), pair + 1)
+        after = more.sum(standing(people, 3 * pair + 3), pair + 1)
         found.append(float((after - before).norm()))
     less.ledger.close()
     more.ledger.close()
     assert max(found) <= 2 * plan.clip_norm
-    assert max(found) > plan.clip_norm, "vacuous: nobody moved more than a person alone would"
+    assert max(found) > 1.2 * plan.clip_norm, "vacuous: nobody moved more than a person alone would"
 
 
 def test_a_persons_removal_moves_nobody_to_another_shard() -> None:
