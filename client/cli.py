@@ -12,6 +12,7 @@ from rich.console import Console
 from client.chain import DamageError
 from client.ledger import Ledger
 from client.membership import first_agreement
+from client.memory import Memory
 from client.site import SiteFile
 from client.statement import check, export, statement, withdrawal
 from common.errors import FedmotionError, InputError
@@ -129,14 +130,15 @@ def withdraw(
     """Leave a person out of every later round, with all their records, for good.
 
     Works while the site's gate runs, from its next round on, and also for a person whose
-    data are deleted already. Nothing is refunded, nothing of it is sent, and the recordings
-    themselves stay where they are: delete them yourself.
+    data are deleted already. What a critic learned from the person is erased. Nothing is refunded,
+    nothing of it is sent, and the recordings themselves stay where they are: delete them yourself.
     """
     if not person:
         raise InputError("PERSON is empty: give the name that the data set gives")
     file = SiteFile.read(site)
     with Ledger.beside(file.ledger) as opened:
         record, new = opened.withdraw(person)
+        Memory(opened.path).forget([opened.tombstones().mark(person)])
     found = {"site": file.name, "person": person, "new": new, "known": _known(file, person)}
     found |= withdrawal(record)
     if as_json:

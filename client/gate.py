@@ -25,13 +25,14 @@ from client.clipping.integers import integer_sum
 from client.ledger import Charge, Ledger
 from client.masking import Masking
 from client.mechanism import SampledGaussian
+from client.memory import Memory, Recollection
 from client.opened import Opened, open_plan, placed
 from client.policy import SitePolicy
 from client.speed import Speed
 from client.users import Users
 from client.withdrawal import Tombstones
 from common.errors import InputError, Refusal, RefusalCode
-from common.method import GradientMethod, PublicState, digest_arrays
+from common.method import GradientMethod, PublicState, RememberingMethod, digest_arrays
 from common.noise import Source
 from common.plan import Plan
 from common.query import Acceptance, Query, Release
@@ -76,6 +77,7 @@ class LocalGate:
         self._speed = speed
         self._users: Users | None = None
         self._withdrawn = Tombstones()
+        self._memory = Memory(ledger.path)
         self._opened: dict[str, Opened] = {}
         self._one_at_a_time = threading.Lock()
 
@@ -182,6 +184,8 @@ class LocalGate:
                 total = self._masking.masked(charge.plan, total, masks)
             payload = total.numpy().tobytes()
             self._ledger.store(charge, payload)
+        if charge.round == opened.plan.rounds:
+            self._memory.close_plan(charge.plan)
         return torch.from_numpy(np.frombuffer(payload, dtype=_sent_as(opened.plan)).copy())
 
     def rest(self) -> None:
@@ -249,27 +253,39 @@ class LocalGate:
     ) -> Vector:
         plan, method, chosen, device = opened.plan, opened.method, opened.chosen, self._speed.device
         parameters = placed(parameters, device)
-        key = mechanism.person_key(round, step)
+        key, digest = mechanism.person_key(round, step), plan.digest()
+        recalled = None
+        if isinstance(method, RememberingMethod):
+            recalled = Recollection(self._memory, digest, round, method.memory, users, self._withdrawn)
 
         def compute(units: Sequence[int]) -> Contributions:
             rng = mechanism.persons(key, [users.names[unit] for unit in units])
-            batch = users.batch(units, method.motions, rng, plan.digest())
-            return chosen.compute(parameters, placed(method.examples(state, batch, rng), device))
+            batch = users.batch(units, method.motions, rng, digest)
+            examples = method.examples(state, batch, rng)
+            if recalled is not None:
+                examples |= recalled.before(units)
+            found = chosen.compute(parameters, placed(examples, device))
+            return found if recalled is None else recalled.noted(units, found)
 
         drawn = users.present(mechanism.sample(len(users), round, step))
+        limits = plan.dimension, plan.clip_norm
         if plan.trust == "secagg":
-            return integer_sum(
-                compute, drawn, plan.dimension, plan.clip_norm, plan.scale, chosen.widths, device
-            )
-        return clipped_sum(compute, drawn, plan.dimension, plan.clip_norm, chosen.widths, device)
+            total = integer_sum(compute, drawn, *limits, plan.scale, chosen.widths, device)
+        else:
+            total = clipped_sum(compute, drawn, *limits, chosen.widths, device)
+        if recalled is not None:
+            recalled.keep()
+        return total
 
     def _loaded(self, opened: Opened) -> Users:
         if self._users is None:
             self._users = self._people()
         _require_modality(self._users, opened)
         self._users.exclude(self._withdrawn)
-        self._users.encode(opened.assets.codec, opened.plan.digest(), opened.assets.text)
-        return self._users
+        digest = opened.plan.digest()
+        self._users.encode(opened.assets.codec, digest, opened.assets.text)
+        shards = opened.plan.contributors(self._declared_population)
+        return self._users.sharded(shards, digest) if opened.plan.shard_size else self._users
 
 
 def _require_modality(users: Users, opened: Opened) -> None:

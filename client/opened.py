@@ -12,6 +12,7 @@ from torch import Tensor
 
 from client.clipping.choice import Chosen, choose, written
 from client.clipping.cost import require_affordable
+from client.clipping.remembered import made_up_memory
 from client.clipping.step import Examples, Step
 from client.speed import Speed
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
@@ -19,7 +20,7 @@ from common.generator.assets import Assets
 from common.generator.bounds import MOST_LATENT
 from common.generator.condition import Condition
 from common.generator.text import bounded
-from common.method import GradientMethod, Method, UserBatch, VectorMethod
+from common.method import GradientMethod, Method, RememberingMethod, UserBatch, VectorMethod
 from common.methods import build, option_of
 from common.noise import PersonRandom
 from common.plan import Plan
@@ -60,6 +61,8 @@ def open_plan(plan: Plan, arrays: Mapping[str, Tensor], speed: Speed) -> Opened:
         raise Refusal(RefusalCode.MALFORMED, f"the plan's method or codec does not build: {error}") from None
     if not isinstance(method, GradientMethod) and (plan.steps_per_round > 1 or plan.loss_weight > 0):
         raise Refusal(RefusalCode.MALFORMED, f"method {plan.method} has no gradient steps and no loss")
+    if plan.shard_size > 0 and not isinstance(method, RememberingMethod):
+        raise Refusal(RefusalCode.MALFORMED, f"method {plan.method} knows no shards")
     if dimension != plan.dimension:
         raise Refusal(RefusalCode.MALFORMED, "the plan's dimension is not the method's")
     if assets.text is not None:
@@ -79,7 +82,10 @@ def _chosen(plan: Plan, method: Method, assets: Assets, speed: Speed) -> Opened:
     def probe(units: int) -> Examples:
         rng = PersonRandom(bytes(32), [str(unit) for unit in range(units)])
         batch = _made_up(plan, method, assets, units, random)
-        return placed(method.examples(state, batch, rng), speed.device)
+        examples = method.examples(state, batch, rng)
+        if isinstance(method, RememberingMethod):
+            examples |= made_up_memory(units, method.memory)
+        return placed(examples, speed.device)
 
     there = placed(parameters, speed.device)
     try:

@@ -25,6 +25,7 @@ def facts(plan: Plan, cost: Mapping[str, Any]) -> dict[str, Any]:
         "options": dict(plan.options),
         "dimension": plan.dimension,
         "clip_norm": plan.clip_norm,
+        "shard_size": plan.shard_size,
         "noise_multiplier": plan.noise_multiplier,
         "rounds": plan.rounds,
         "sampling_rate": plan.sampling_rate,
@@ -82,8 +83,9 @@ def _leaving(plan: Plan) -> Iterator[str]:
         f"leaves this site each round: one sum of {plan.dimension:,} numbers{loss} over whoever was"
         f" drawn{steps}{masked}; no recording and no count"
     )
+    part = f"each {_one(plan)}" if plan.shard_size == 0 else f"each shard of about {plan.shard_size} of them"
     yield (
-        f"clipped: the part of each {_one(plan)} has length {plan.clip_norm:g} at most, whatever the"
+        f"clipped: the part of {part} has length {plan.clip_norm:g} at most, whatever the"
         " recordings are; what is beyond is cut off"
     )
     if plan.noise_multiplier == 0:

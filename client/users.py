@@ -78,6 +78,9 @@ class Users:
         self._lengths = torch.tensor(full if lengths is None else [*lengths], dtype=torch.int64)
         self._captions = [()] * len(labels) if captions is None else captions
         self._encoded: dict[str, tuple[Tensor, Condition, Embeddings]] = {}
+        self._order = torch.arange(len(labels))
+        self._members: Sequence[tuple[str, ...]] = [(person,) for person in self.persons]
+        self._shards: Users | None = None
 
     @classmethod
     def gather(cls, recordings: Iterable[Recording], data: DataSet, unit: Unit) -> Users:
@@ -118,6 +121,7 @@ class Users:
             gone = {person for person in set(self.persons) if person in withdrawn}
             self._absent = frozenset(u for u, person in enumerate(self.persons) if person in gone)
             self._withdrawn = withdrawn
+            self._shards = None
 
     def present(self, drawn: Sequence[int]) -> list[int]:
         """Those of the units `drawn` whose person has not withdrawn; nobody else's place or draw changes."""
@@ -143,6 +147,36 @@ class Users:
                 latents[rows] = _encode(codec, self._raw[rows], label, width)
         condition = Condition(labels, torch.zeros(len(labels), 0), codec.latent_lengths(self._lengths))
         self._encoded = {key: (latents, condition, Embeddings.of(self._captions, text))}
+        self._shards = None
+
+    def members(self, unit: int) -> tuple[str, ...]:
+        """The persons whose windows are unit `unit`'s: one, or those of a shard."""
+        return self._members[unit]
+
+    def sharded(self, count: int, key: str) -> Users:
+        """These people, encoded for the plan `key`, in `count` shards that are units themselves.
+
+        A hash of plan and person deals them: one person's removal moves nobody else. Who has withdrawn
+        is in none, and a window that cannot be encoded is left out.
+        """
+        if self._shards is None:
+            windows: list[list[int]] = [[] for _ in range(count)]
+            members: list[set[str]] = [set() for _ in range(count)]
+            usable = torch.isfinite(self._encoded[key][0]).all(dim=1).tolist()
+            for unit in self.present(range(len(self))):
+                start, stop = self._starts[unit : unit + 2].tolist()
+                shard = int(position(f"{key} {self.persons[unit]}", 0) * count)
+                windows[shard] += [w for w in range(start, min(stop, len(usable))) if usable[w]]
+                members[shard].add(self.persons[unit])
+            starts = np.cumsum([0, *(len(own) for own in windows)]).tolist()
+            names = [f"shard {number} of {count}" for number in range(count)]
+            shards = Users(names, starts, self._raw, self._labels, self.modality)
+            shards._order = torch.tensor([w for own in windows for w in own], dtype=torch.int64)
+            shards._members = [tuple(sorted(own)) for own in members]
+            shards._absent = frozenset(n for n, own in enumerate(windows) if not own)
+            shards._encoded = self._encoded
+            self._shards = shards
+        return self._shards
 
     def batch(self, units: Sequence[int], motions: int, rng: UserRandom, key: str) -> UserBatch:
         """Up to `motions` windows of each unit, drawn without replacement from the unit's own randomness.
@@ -158,7 +192,7 @@ class Users:
         ranks = torch.where(torch.arange(width) < owned[:, None], ranks, torch.inf)
         chosen = torch.argsort(ranks, dim=1, stable=True)[:, :motions]
         mask = torch.arange(motions) < owned[:, None]
-        rows = torch.where(mask, start[:, None] + chosen, start[:, None])
+        rows = self._order[torch.where(mask, start[:, None] + chosen, start[:, None])]
         shown = condition.at(rows)
         if sentences.size:
             shown = shown._replace(text=sentences.drawn(rows, rng.uniform(motions)))

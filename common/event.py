@@ -46,6 +46,16 @@ def sensitivity(clip_norm: float, relation: Relation, sampling_rate: float) -> f
     return 2 * clip_norm
 
 
+def relation_of(shard_size: int) -> Relation:
+    """How one unit's presence changes contributions: it adds its own, or exchanges its shard's."""
+    return "add_remove" if shard_size == 0 else "replace"
+
+
+def contributors(population: int, shard_size: int) -> int:
+    """How many contributions `population` declared units make: each its own, or one for each shard."""
+    return population if shard_size == 0 else -(-population // shard_size)
+
+
 def person_event(
     *, noise_multiplier: float, sampling_rate: float, steps: int, sites_per_person: int, trust: Trust
 ) -> PrivacyEvent:

@@ -174,3 +174,42 @@ class VectorMethod(Method):
 
         Row u depends on row u of every example alone.
         """
+
+
+class RememberingMethod(VectorMethod):
+    """A method with a memory of each unit at its site, which grows with its rounds and never leaves.
+
+    Formal guarantee: what a unit contributes may depend on its memory, as long as that is a function
+    of the unit's own data, its own randomness and what was broadcast. Then, given all earlier releases,
+    a contribution is a mixture over memories of vectors that each are clipped to C, and a release costs
+    what it would cost without memory (docs/methods/gs_wgan.md says why).
+
+    Its units may be shards of people (`Plan.shard_size`).
+    """
+
+    @property
+    @abstractmethod
+    def memory(self) -> int:
+        """How many float32 numbers a unit remembers."""
+
+    @property
+    @abstractmethod
+    def held(self) -> int:
+        """About how many numbers the computation of one unit holds at once."""
+
+    @abstractmethod
+    def beginning(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
+        """The memory of units in their first round, `[users, memory]`; row u depends on row u alone."""
+
+    @abstractmethod
+    def answers(
+        self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor], memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors `[users, dimension]` and memories `[users, memory]` from the memories before.
+
+        Row u of both depends on row u of every example and of `memory` alone.
+        """
+
+    def contributions(self, parameters: Mapping[str, Tensor], examples: Mapping[str, Tensor]) -> Tensor:
+        """What units contribute in their first round."""
+        return self.answers(parameters, examples, self.beginning(parameters, examples))[0]

@@ -16,7 +16,9 @@ from common.event import (
     PrivacyEvent,
     Trust,
     Unit,
+    contributors,
     person_event,
+    relation_of,
     sensitivity,
 )
 from common.integer_noise import IntegerNoise
@@ -53,7 +55,9 @@ class Plan:
     at least `min_sites` m must release in a round, and `colluders` c is how many of them may share what
     they know with the server; under `secagg` contributions are whole numbers of 1 / `scale`, summed
     modulo 2^`modulus_bits`. `code` is the version that sites must run (empty: any).
-    `compression` and `keep` say how noised vectors travel, see `common.compression`. The ranges keep every
+    `compression` and `keep` say how noised vectors travel, see `common.compression`. With `shard_size`
+    above 0 a contribution is that of a shard of about so many people, not of one person: one person moves
+    it by 2 C at most, and z is the noise over that. The ranges keep every
     number well inside what a double and the accountant can hold, so that a hostile plan fails here and
     nowhere later.
     """
@@ -85,6 +89,7 @@ class Plan:
     code: str = ""
     compression: Compression = "none"
     keep: float = 1.0
+    shard_size: int = 0
 
     def __post_init__(self) -> None:
         z, labels, k = self.noise_multiplier, len(self.labels), self.sites_per_person
@@ -116,6 +121,7 @@ class Plan:
                 " at the site; set steps_per_round = 1 or --trust local"
             )
         self._require_packing()
+        self._require_shards()
         if self.trust == "secagg":
             self._require_shares()
 
@@ -133,6 +139,14 @@ class Plan:
         if sparse and self.loss_weight > 0:
             raise InputError("compression top_k may leave out the loss: set loss_curve = false, or use bf16")
 
+    def _require_shards(self) -> None:
+        size, q = self.shard_size, self.sampling_rate
+        require("shard_size", size, 0 <= size <= 10**9, "0, or from 1 to 1e9")
+        if size > 0 and q != 1:
+            raise InputError(
+                f"sampling_rate is {q:g}: with shard_size {size} every shard answers every round; set it to 1"
+            )
+
     def _require_shares(self) -> None:
         """That what stays hidden holds the whole noise, whoever of the colluders and dropouts it is."""
         n, m, c = len(self.roster), self.min_sites, self.colluders
@@ -147,15 +161,31 @@ class Plan:
             self.shares().event(self.sampling_rate, self.rounds)
 
     @property
+    def sensitivity(self) -> float:
+        """How far adding or removing one unit moves a sum at most: C, and 2 C among shards."""
+        return self.spread * self.clip_norm
+
+    @property
+    def spread(self) -> float:
+        """The sensitivity in units of C: 1, and 2 among shards."""
+        return sensitivity(1.0, relation_of(self.shard_size), self.sampling_rate)
+
+    def contributors(self, population: int) -> int:
+        """How many contributions a site of `population` declared units has at q = 1: a public constant."""
+        return contributors(population, self.shard_size)
+
+    @property
     def noise_std(self) -> float:
         """Standard deviation of the noise in each coordinate of one noised sum."""
-        return self.noise_multiplier * sensitivity(self.clip_norm, "add_remove", self.sampling_rate)
+        return self.noise_multiplier * self.sensitivity
 
     @property
     def share_variance(self) -> float:
-        """(z C scale)^2 / (m - c): the variance of one site's share of integer noise, under `secagg`."""
-        honest = self.min_sites - self.colluders
-        return (self.noise_multiplier * self.clip_norm * self.scale) ** 2 / honest
+        """(z S scale)^2 / (m - c): the variance of one site's share of integer noise, under `secagg`.
+
+        S is the sensitivity.
+        """
+        return (self.noise_std * self.scale) ** 2 / (self.min_sites - self.colluders)
 
     def shares(self) -> IntegerNoise:
         """The noise that stays hidden in one sum under `secagg`: of the m - c honest sites that must survive.
@@ -165,7 +195,7 @@ class Plan:
         return IntegerNoise(
             share_std=math.sqrt(self.share_variance),
             shares=self.min_sites - self.colluders,
-            sensitivity=self.clip_norm * self.scale,
+            sensitivity=self.sensitivity * self.scale,
             dimension=self.dimension,
         )
 

@@ -18,7 +18,7 @@ class Sum:
     """A running sum of releases, so that memory does not grow with the number of sites."""
 
     dimension: int
-    population: int = 0
+    populations: list[int] = field(default_factory=list)
     charges: int = 0
     sites: list[str] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Sum:
         """Note whose release is in the sum, and the site's number of charges in this run."""
         if release.site in self.sites:
             raise ValueError(f"{release.site} is in the sum already")
-        self.population += population
+        self.populations.append(population)
         self.charges = max(self.charges, release.charge)
         self.sites.append(release.site)
         self.seen += [release.seen] if release.seen is not None else []
@@ -60,10 +60,10 @@ class Sum:
             variance = sites * plan.share_variance / plan.scale**2
         else:
             variance = plan.noise_std**2 * (sites / plan.steps_per_round if plan.trust == "local" else 1)
-        return math.sqrt(variance) / (plan.sampling_rate * self.population)
+        return math.sqrt(variance) / self._denominator(plan)
 
     def mean(self, plan: Plan, source: Source, round: int) -> Vector:
-        """Sum / (q x declared population), `[dimension]` float32.
+        """Sum / (q x declared units, or shards of them), `[dimension]` float32.
 
         Under `central` the noise is added here, once, by the trusted server of the
         reference simulation; the site's ledgers were charged for it.
@@ -73,4 +73,8 @@ class Sum:
             stream = Stream(source.key("central", plan.run_id, round))
             noise = gaussian(stream, plan.noise_std, plan.dimension)
             total = on_grid(total + noise, plan.noise_std)
-        return (total / (plan.sampling_rate * self.population)).to(torch.float32)
+        return (total / self._denominator(plan)).to(torch.float32)
+
+    def _denominator(self, plan: Plan) -> float:
+        """How many contributions are expected in the sum: q x declared units, or declared shards."""
+        return plan.sampling_rate * sum(plan.contributors(population) for population in self.populations)

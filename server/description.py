@@ -53,6 +53,7 @@ def describe(
             "epsilon_spent": _finite(epsilon(list(events), plan.delta)),
             "sites_per_person": plan.sites_per_person,
             "clip_norm": plan.clip_norm,
+            "shard_size": plan.shard_size,
             **_shares(plan),
             "events": [vars(event) for event in events],
         },

@@ -14,10 +14,10 @@ from typing import Any, Final
 from common.accounting import calibrate
 from common.compression import Compression
 from common.errors import InputError
-from common.event import Trust, Unit, person_event
+from common.event import Trust, Unit, person_event, relation_of, sensitivity
 from common.generator.assets import Assets
 from common.integer_noise import KERNEL
-from common.method import digest_arrays
+from common.method import RememberingMethod, digest_arrays
 from common.methods import build, options_of
 from common.plan import Plan
 from common.roster import Member
@@ -29,7 +29,7 @@ LOSS_SHARE: Final = 0.1
 _FEW: Final = 10
 _AS_SAID: Final = (
     "clip_norm", "sampling_rate", "unit", "trust", "rounds", "steps_per_round", "sites_per_person",
-    "compression", "keep", "coordinator_key", "roster", "colluders", "code",
+    "compression", "keep", "coordinator_key", "roster", "colluders", "code", "shard_size",
 )  # fmt: skip
 
 
@@ -63,6 +63,7 @@ class Terms:
     colluders: int = 1
     coordinator_key: str = ""
     code: str = ""
+    shard_size: int = 0
 
 
 def make_plan(terms: Terms, assets: Assets, run_id: str | None = None) -> Plan:
@@ -73,13 +74,19 @@ def make_plan(terms: Terms, assets: Assets, run_id: str | None = None) -> Plan:
     """
     options = {**terms.options, "total_rounds": terms.rounds}
     method = build(terms.method, options, assets)
+    if terms.shard_size > 0 and not isinstance(method, RememberingMethod):
+        raise InputError(
+            f"shard_size is {terms.shard_size}, and method {terms.method} knows no shards: leave it out, or"
+            " take one with a memory at the sites: gs_wgan"
+        )
     dimension = method.dimension + terms.loss_curve
     delta = delta_of(terms)
     noise = _multiplier(terms, delta)
     fixed: dict[str, Any] = {}
     if terms.trust == "secagg":
         fixed = _whole_numbers(terms, noise, dimension)
-        noise = math.hypot(noise, KERNEL / (terms.clip_norm * fixed["scale"])) * (1 + 1e-11) if noise else 0.0
+        unit = terms.clip_norm * _spread(terms) * fixed["scale"]
+        noise = math.hypot(noise, KERNEL / unit) * (1 + 1e-11) if noise else 0.0
     return Plan(
         run_id=run_id or uuid.uuid4().hex,
         method=terms.method,
@@ -120,6 +127,11 @@ def delta_of(terms: Terms) -> float:
     return delta
 
 
+def _spread(terms: Terms) -> float:
+    """The sensitivity of a sum in units of C."""
+    return sensitivity(1.0, relation_of(terms.shard_size), terms.sampling_rate)
+
+
 def _multiplier(terms: Terms, delta: float) -> float:
     event = person_event(
         noise_multiplier=1.0,
@@ -139,7 +151,7 @@ def _whole_numbers(terms: Terms, noise: float, dimension: int) -> dict[str, int]
     found = sizes_for(
         clip_norm=terms.clip_norm,
         dimension=dimension,
-        noise_multiplier=noise,
+        noise_multiplier=noise * _spread(terms),
         sampling_rate=terms.sampling_rate,
         roster=terms.roster,
         min_sites=terms.min_sites or fewest("secagg", sites),

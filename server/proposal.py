@@ -167,6 +167,7 @@ def _terms(config: ServerFile, options: Mapping[str, Any], roster: tuple[Member,
         colluders=run.colluders,
         coordinator_key=key,
         code=version("fedmotion"),
+        shard_size=run.shard_size,
     )
 
 
@@ -194,8 +195,8 @@ def lines(proposal: Proposal) -> Iterator[str]:
         f" {ACCOUNTANT}, trust {plan.trust}, a person at {_sites(plan.sites_per_person)}"
     )
     yield (
-        f"  {plan.rounds} rounds; each {whom} enters a round with chance {plan.sampling_rate:g}, gives at"
-        f" most {plan.clip_norm:g} to the sum, under noise of {plan.noise_multiplier:.4g} times that"
+        f"  {plan.rounds} rounds; each {whom} enters a round with chance {plan.sampling_rate:g}, moves the"
+        f" sum by at most {plan.sensitivity:g}, under noise of {plan.noise_multiplier:.4g} times that"
     )
     yield {
         "local": "  every site adds the full noise itself: it holds against everyone, this server included",

@@ -75,6 +75,7 @@ class RunTable(_Table):
     loss_curve: bool = False
     compression: Literal["none", "bf16", "top_k"] = "none"
     keep: float | None = Field(default=None, gt=0, le=1)
+    shard_size: int = Field(default=0, ge=0, le=10**9)
     deadline: float = Field(default=600.0, ge=10, le=_MOST_DEADLINE)
     seed: int = Field(default=0, ge=0, lt=2**63)
 

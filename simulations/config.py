@@ -60,8 +60,9 @@ class Simulation(BaseModel):
     the method. `codec`: structured for skeletons and sensor for sensors where it is None; `codec_file`:
     weights of a VAE other than the packaged ones; `window`: frames of a skeleton sequence.
     `compression`: how noised vectors travel, `keep` the share of coordinates under top_k.
-    `text_encoder` turns captions into conditions of `text_size` numbers. `clipping` is the engine of
-    per-person gradients; `loss_curve` adds the loss to what is clipped, noised and charged, and so to
+    `shard_size`: people who share a critic under `gs_wgan`; 0: each has one. `text_encoder` turns
+    captions into conditions of `text_size` numbers. `clipping` is the engine of per-person gradients;
+    `loss_curve` adds the loss to what is clipped, noised and charged, and so to
     `metrics.jsonl`. `test_mode` seeds sampling and noise and carries no guarantee.
     """
 
@@ -98,6 +99,7 @@ class Simulation(BaseModel):
     colluders: int = Field(default=1, ge=1, le=1000)
     compression: Compression = "none"
     keep: float | None = Field(default=None, gt=0, le=1)
+    shard_size: int = Field(default=0, ge=0, le=10**9)
     unit: Unit = "user"
     engine: Literal["inprocess", "flower"] = "inprocess"
     holdout: float = Field(default=0.2, ge=0, lt=1)
@@ -166,6 +168,8 @@ class Simulation(BaseModel):
             raise ValueError("colluders is of trust = secagg: leave it out, or set trust = secagg")
         if (self.compression == "top_k") != (self.keep is not None):
             raise ValueError("keep is the share of coordinates that compression = top_k sends: give both")
+        if self.shard_size > 0 and self.sampling_rate != 1:
+            raise ValueError("shard_size needs sampling_rate = 1: every shard answers every round")
         if self.codec_file is not None and self.codec != "vae":
             raise ValueError("codec_file holds the weights of a VAE: set codec = vae, or leave it out")
         if self.method == AUTO and self.options:

@@ -173,6 +173,7 @@ def make_plan(config: Simulation, assets: Assets, units: int, **joined: Any) -> 
         loss_curve=config.loss_curve,
         compression=config.compression,
         keep=config.keep or 1.0,
+        shard_size=config.shard_size,
         **joined,
     )
     return planning.make_plan(terms, assets, f"{TEST_RUN}{config.seed}" if config.test_mode else None)

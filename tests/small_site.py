@@ -99,8 +99,8 @@ def make_state(plan: Plan, round: int, scale: float = 0.3) -> PublicState:
     start = method.broadcast(method.init(0)).arrays
     arrays: dict[str, Tensor] = {}
     for name, value in start.items():
-        moved = torch.randn(value.shape, generator=random) if value.is_floating_point() else 0
-        arrays[name] = value + scale * moved
+        moved = torch.randn(value.shape, generator=random) if value.is_floating_point() else None
+        arrays[name] = value if moved is None else value + scale * moved
     return PublicState(round - 1, arrays)
 
 

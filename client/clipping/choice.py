@@ -22,10 +22,11 @@ from client.clipping.fold import UnfoldedError
 from client.clipping.ghost import Ghost
 from client.clipping.keep import Keep
 from client.clipping.opacus_engine import PerSample
+from client.clipping.remembered import remembered
 from client.clipping.step import Examples, PerUnit, Step
 from client.speed import Engine, Speed
 from common.errors import InputError
-from common.method import VectorMethod
+from common.method import RememberingMethod, VectorMethod
 
 _AUTOMATIC: Final[tuple[Engine, ...]] = ("keep", "vmap", "loop")
 _VECTOR_COPIES: Final = 4  # of a unit's examples and vector, while it is computed
@@ -66,10 +67,14 @@ def written(method: VectorMethod, parameters: Mapping[str, Tensor], probe: Probe
     """`method`'s own vectors, of as many units at once as each keeps its bits among."""
 
     def compute(parameters: Mapping[str, Tensor], examples: Examples) -> Rows:
+        if isinstance(method, RememberingMethod):
+            return remembered(method, parameters, examples)
         return Rows([method.contributions(parameters, examples)])
 
     one = probe(1)
     size = sum(value.nbytes for value in one.values()) + 4 * method.dimension
+    if isinstance(method, RememberingMethod):
+        size += 4 * method.held
     if _VECTOR_COPIES * size > memory(speed.device) // 4:
         raise InputError(f"one person takes {_VECTOR_COPIES * size / 2**30:.1f} GiB: choose smaller options")
     most = max(1, min(speed.units, speed.memory // (_VECTOR_COPIES * size)))

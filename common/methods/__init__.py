@@ -15,13 +15,14 @@ from common.methods.dp_gan import DPGAN
 from common.methods.dp_mepf import DPMEPF
 from common.methods.dp_merf import DPMERF
 from common.methods.dp_sgd import DPSGD
+from common.methods.gs_wgan import GSWGAN
 from common.methods.moments import Moments
 from common.methods.pearl import PEARL
 from common.methods.private_evolution import PrivateEvolution
 from common.methods.psg import PSG
 
 _ALL: Final[tuple[type[Method], ...]] = (
-    DPSGD, Moments, DPMERF, DPMEPF, PEARL, PrivateEvolution, PSG, DPGAN, DPCGAN, DPFedAvgGAN,
+    DPSGD, Moments, DPMERF, DPMEPF, PEARL, PrivateEvolution, PSG, GSWGAN, DPGAN, DPCGAN, DPFedAvgGAN,
 )  # fmt: skip
 NAMES: Final[Mapping[str, type[Method]]] = {method.name: method for method in _ALL}
 

@@ -54,6 +54,7 @@ def sizes_for(
 ) -> Sizes:
     """The least scale that costs below 0.1 % of C, and 32 bits where the sum fits, else 64.
 
+    `noise_multiplier` is the noise over C: among shards twice the plan's.
     Public facts alone; InputError where `clip_norm` is too small or too large for whole numbers.
     """
     shares = max(1, min_sites - colluders)
@@ -80,7 +81,7 @@ def largest_sum(plan: Plan) -> int:
     shares = plan.min_sites - plan.colluders
     return _largest(
         plan.clip_norm * plan.scale,
-        plan.noise_multiplier,
+        plan.noise_multiplier * plan.spread,
         plan.sampling_rate,
         plan.roster,
         len(plan.roster) / shares,

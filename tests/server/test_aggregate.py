@@ -51,7 +51,7 @@ def test_rounds_have_noise_of_their_own() -> None:
 
 def test_an_empty_sum_under_central_trust_is_noised_like_any_other() -> None:
     plan = make_plan(trust="central")
-    nothing = Sum(plan.dimension, population=10)
+    nothing = Sum(plan.dimension, populations=[10])
     assert float(nothing.mean(plan, Source(), 1).std()) > 0
 
 
