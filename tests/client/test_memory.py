@@ -27,8 +27,8 @@ from common.plan import Plan
 from server.aggregate import Sum
 from tests.attacks.test_non_interference import replies
 from tests.recording import World, recording
+from tests.small_methods import law_plan
 from tests.small_site import POPULATION, ask, crowd, make_gate, make_state, make_users, new_ledger
-from tests.test_method_laws import law_plan
 
 SEED = 3
 
