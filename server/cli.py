@@ -166,7 +166,8 @@ def generate(
     samples = model.draw(
         count, label, seed, text=text, sampler=sampler, steps=steps, guidance=guidance, frames=frames, raw=raw
     )
-    title = f"{count} generated motions" if samples.prompt is None else f"{count} x {samples.prompt}"
+    what = "images" if modality.kind == "image" else "motions"
+    title = f"{count} generated {what}" if samples.prompt is None else f"{count} x {samples.prompt}"
     paths = write(samples, chosen, out, f"fedmotion: {title}", real)
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)

@@ -13,6 +13,7 @@ from common.player.charts import number
 from common.player.clip import Clip
 from common.player.markup import card, facts, table
 from common.player.pages import page, player
+from common.player.picture import Picture, picture_grid
 from common.player.window import Window, sensor_charts
 from server.guarantee import (
     Run,
@@ -36,24 +37,25 @@ _ROWS = {
 def report_page(
     run: Run,
     metrics: Sequence[Mapping[str, Any]],
-    clips: Sequence[Clip] | Sequence[Window],
+    clips: Sequence[Clip] | Sequence[Window] | Sequence[Picture],
     *,
     rate: float = FRAME_RATE,
     command: str = "",
 ) -> str:
     """The report of `run` (the parsed run.json) with `metrics` (the rows of metrics.jsonl).
 
-    `clips` are motions or sensor windows to show, at `rate` frames a second; `command`
+    `clips` are motions, sensor windows or images to show, at `rate` frames a second; `command`
     starts such a run again. A section without content is left out. Raises InputError if a
     clip has a wrong shape or value.
     """
     motions = [clip for clip in clips if isinstance(clip, Clip)]
     windows = [clip for clip in clips if isinstance(clip, Window)]
+    pictures = [clip for clip in clips if isinstance(clip, Picture)]
     sections = (
         _header(run),
         guarantee_section(run),
         _notes(run),
-        _samples(motions, windows, rate),
+        _samples(motions, windows, rate) or _images(pictures),
         budget_section(run, metrics),
         training_section(run),
         _quality(run),
@@ -96,6 +98,13 @@ def _samples(motions: Sequence[Clip], windows: Sequence[Window], rate: float) ->
     note = "All charts of one sensor share their vertical axis." + _real_note({w.group for w in windows})
     content = f'<p class="muted small">{note}</p>{sensor_charts(windows, rate=rate)}'
     return card("Sensor windows", content)
+
+
+def _images(pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return ""
+    note = "Drawn by the private generator, sorted by what each was asked to show."
+    return card("Images", f'<p class="muted small">{note}</p>{picture_grid(pictures)}')
 
 
 def _real_note(groups: set[str]) -> str:
@@ -147,6 +156,12 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "spectral": ("Spectrum", "how differently power is spread over frequencies, 0 to 1"),
     "skate": ("Skating", "share of frames in which a planted toe slides faster than 0.3 m/s"),
     "bones": ("Bones", "variation of a bone's length over a motion, as a share of the length"),
+    "logistic": (
+        "Logistic",
+        "share of held-out images that a logistic regression recognises which learnt from the row's images alone",
+    ),
+    "mlp": ("MLP", "the same, of a network with a layer of 100"),
+    "cnn": ("CNN", "the same, of two convolutions and two layers"),
     "jerk": ("Jerk", "Wasserstein distance to held-out people, m/s³"),
 }
 
