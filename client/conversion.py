@@ -30,7 +30,9 @@ def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
     """
     kind = data.modality.kind
     if format not in FORMATS[kind]:
-        raise InputError(f"--to {format}: {what_of(data.modality)} are written as {' or '.join(FORMATS[kind])}")
+        raise InputError(
+            f"--to {format}: {what_of(data.modality)} are written as {' or '.join(FORMATS[kind])}"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already and not an empty folder; choose another --out")
     known = data.unknown_people is None

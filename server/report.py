@@ -158,7 +158,7 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "bones": ("Bones", "variation of a bone's length over a motion, as a share of the length"),
     "logistic": (
         "Logistic",
-        "share of held-out images that a logistic regression recognises which learnt from the row's images alone",
+        "share of held-out images that a logistic regression recognises, taught by the row's images alone",
     ),
     "mlp": ("MLP", "the same, of a network with a layer of 100"),
     "cnn": ("CNN", "the same, of two convolutions and two layers"),

@@ -169,7 +169,8 @@ def _side(images: _Idx) -> tuple[int, int]:
     _, rows, columns = images.shape
     if not (LEAST_SIDE <= rows <= LARGEST_SIDE and LEAST_SIDE <= columns <= LARGEST_SIDE):
         raise InputError(
-            f"{images.path}: images of {images.sides} pixels: from {LEAST_SIDE} to {LARGEST_SIDE} a side are read"
+            f"{images.path}: images of {images.sides} pixels: from {LEAST_SIDE} to {LARGEST_SIDE} a side are"
+            " read"
         )
     return rows, columns
 

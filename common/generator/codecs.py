@@ -12,8 +12,8 @@ from common.errors import FedmotionError, InputError
 from common.generator.bounds import MOST_LATENT
 from common.generator.codec import Codec
 from common.generator.corpus import digest
-from common.generator.image_codec import ImageCodec
 from common.generator.identity_codec import IdentityCodec
+from common.generator.image_codec import ImageCodec
 from common.generator.motion_codec import MotionCodec, fit_motion_codec
 from common.generator.pca_codec import PcaCodec, fit_pca
 from common.generator.scale import Scale
@@ -79,7 +79,9 @@ def fit_codec(
     if not fits:
         raise InputError(f"codec {kind} is not for {modality.kind} data: choose {_for(modality)}")
     if public is None:
-        raise InputError(f"codec {kind} is fitted on public data: give some with --public, or choose identity")
+        raise InputError(
+            f"codec {kind} is fitted on public data: give some with --public, or choose identity"
+        )
     if kind == PcaCodec.kind:
         return fit_pca(public.windows, modality, names, latent, sha256=public.sha256, origin=public.origin)
     return fit_motion_codec(

@@ -38,7 +38,9 @@ class ImageCodec(Codec):
     def __post_init__(self) -> None:
         rows, columns = self.modality.window, len(self.modality.channels)
         if self.kept > min(rows, columns):
-            raise InputError(f"codec image keeps {self.kept} cosines a side, and an image has {rows} x {columns}")
+            raise InputError(
+                f"codec image keeps {self.kept} cosines a side, and an image has {rows} x {columns}"
+            )
 
     @property
     def latent(self) -> int:

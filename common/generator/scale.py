@@ -16,8 +16,8 @@ from torch import Tensor
 
 from common.generator.bounds import positive, tensor
 from common.generator.sensor_codec import physical_units
-from common.motion.image import BRIGHTNESS, CONTRAST
 from common.motion.features import FEATURES, LOCAL, from_features, to_features
+from common.motion.image import BRIGHTNESS, CONTRAST
 from common.motion.recording import Modality
 from common.motion.skeleton import JOINTS, PARENTS, REFERENCE_BONES, REST_DIRECTIONS
 

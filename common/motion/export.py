@@ -50,7 +50,8 @@ def write_motions(
     `common.motion.bvh.write_bvh` and `common.motion.gltf.write_gltf`), `npy`, or
     `humanml3d`, a folder of at least two frames each, see `_write_humanml3d`. Sensor
     windows are `[frames, channels]` in physical units: `csv` with a column `time` in
-    seconds, or `npy`. Images are `[rows, columns]` in 0..1: `png`, 8-bit grey, or `npy`. Any: `html`, one page of all (`common.player.gallery.write_page`).
+    seconds, or `npy`. Images are `[rows, columns]` in 0..1: `png`, 8-bit grey, or `npy`. Any: `html`, one
+    page of all (`common.player.gallery.write_page`).
     Arrays are float32. `captions[i]` are sentences about motion i and `note` a word about all
     of them, for the formats with a place for it. Without
     `modality` the shape tells `SKELETON` or `SENSOR`. Raises InputError on a format that

@@ -15,13 +15,13 @@ from common.generator.generator import Generator
 from common.generator.image_codec import ImageCodec
 from common.motion.recording import Modality
 from server.generate import draw
+from simulations.config import Simulation
 from simulations.corpus import Corpus, corpus
 from simulations.evaluation.metrics import frechet
 from simulations.evaluation.quality import FEWEST, Reference, some
 from simulations.evaluation.recogniser import RECOGNISERS, accuracy, taught
 from simulations.partition import held_out, trained
 from simulations.prepare import data_options
-from simulations.config import Simulation
 
 MOST: Final = 5000
 """Images of each set that a recogniser learns from and a distance compares."""
@@ -73,7 +73,9 @@ def image_quality(
         "public_only": "the same generator trained on public images alone",
         "floor": "real images in training, as they are",
     }
-    rows = {name: figures(found, reference.held_out, data.modality, data.labels) for name, found in sets.items()}
+    rows = {
+        name: figures(found, reference.held_out, data.modality, data.labels) for name, found in sets.items()
+    }
     return {
         "frechet": {name: rows.get(name, {}).get("frechet") for name in notes},
         "table": [{"generator": name, **row, "note": notes[name]} for name, row in rows.items()],

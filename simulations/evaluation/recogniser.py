@@ -25,10 +25,10 @@ def _mlp(rows: int, columns: int, classes: int) -> nn.Module:
 
 
 def _cnn(rows: int, columns: int, classes: int) -> nn.Module:
-    """Two convolutions, each halved, and two linear layers."""
-    wide = 32 * (rows // 4) * (columns // 4)
-    down = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    down += [nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    """Two convolutions that halve both sides, and two linear layers."""
+    wide = 32 * -(-rows // 4) * -(-columns // 4)
+    down = [nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU()]
+    down += [nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()]
     last = [nn.Flatten(), nn.Dropout(0.25), nn.Linear(wide, _HIDDEN), nn.ReLU()]
     return nn.Sequential(*down, *last, nn.Linear(_HIDDEN, classes))
 
