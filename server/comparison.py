@@ -36,7 +36,8 @@ def read_recorded(path: Path, modality: Modality, most: int) -> tuple[list[Recor
     A folder's files are taken by name, without its subfolders. Skeletons: BVH
     (`common.motion.bvh`) or npy `[frames, 22, 3]` or `[n, frames, 22, 3]`, metres, Y up, 20 fps.
     Images: npy `[rows, columns]` or `[n, rows, columns]`, 0..1. Sensors: csv as
-    `generate` writes it, or npy `[frames, channels]` or `[n, frames, channels]`, at the run's rate. Raises InputError naming the file that does not fit.
+    `generate` writes it, or npy `[frames, channels]` or `[n, frames, channels]`, at the run's rate. Raises
+    InputError naming the file that does not fit.
     """
     readers = READERS[modality.kind]
     if not path.exists():

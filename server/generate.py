@@ -57,7 +57,7 @@ class Drawing(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Generated motions: `motions[i]` is `[frames, 22, 3]` metres, `[frames, channels]`, or `[rows, columns]`.
+    """Generated motions: `motions[i]` is `[frames, 22, 3]` metres, `[frames, channels]` or `[rows, columns]`.
 
     `warning` (`Plan.warning`) goes wherever they are written or shown; so does `prompt`, the
     sentence that asked for them.

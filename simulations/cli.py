@@ -44,8 +44,8 @@ def simulate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of motions (BVH, HumanML3D, AMASS, npy, C3D), of sensor tables or of idx images, or a"
-            " sensors.toml; default: procedural people."
+            help="Folder of motions (BVH, HumanML3D, AMASS, npy, C3D), of sensor tables or of idx images, or"
+            " a sensors.toml; default: procedural people."
         ),
     ] = None,
     public: Annotated[

@@ -44,8 +44,8 @@ def open_data_set(path: Path | None, options: DataOptions) -> DataSet:
     A `sensors.toml` (in the folder, or any .toml as the path itself) describes sensor
     tables. Otherwise the folder is looked at: HumanML3D's folders, .bvh(.gz), .npz, .npy or
     .c3d files at any depth, idx files of images, files like s01_02_sw.csv (the sp-sw-har
-    layout), or tables with columns of an accelerometer. Where it holds several, `options.format` says which is
-    meant. Raises InputError on anything else, with the way out.
+    layout), or tables with columns of an accelerometer. Where it holds several, `options.format`
+    says which is meant. Raises InputError on anything else, with the way out.
     """
     data = _open(path, options)
     return data if options.window is None else Windowed(data, options.window)
@@ -108,8 +108,8 @@ def _format(path: Path) -> Format:
         if hidden := look_for_tables(path)[1]:
             raise hidden
         raise InputError(
-            f"{path}: no motion file (.bvh, .npz, .npy, .c3d), no idx file of images and no known sensor table in"
-            f" this folder; give another, or describe its tables in {DESCRIPTION}"
+            f"{path}: no motion file (.bvh, .npz, .npy, .c3d), no idx file of images and no known sensor"
+            f" table in this folder; give another, or describe its tables in {DESCRIPTION}"
         )
     return found[0]
 

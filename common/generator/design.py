@@ -35,8 +35,9 @@ class Design:
     """What the network is, what its output means, and what it is trained on.
 
     `denoiser`: `mlp` over whole latents; `unet` or `transformer` over frames; `unet2d` over pixels.
-    `width`, `depth`: of the network (mlp: residual blocks; U-Nets: halvings; transformer: layers). `heads`, `feed`,
-    `norm_order`: of a transformer (hidden values over width; norms before or, as MDM, after).
+    `width`, `depth`: of the network (mlp: residual blocks; U-Nets: halvings; transformer: layers).
+    `heads`, `feed`, `norm_order`: of a transformer (hidden values over width; norms before or, as MDM,
+    after).
     `parameterisation`: a row of `diffusion.TABLE`. `noise_levels`: p(sigma) in training, `default`
     the row's own; `P_mean`, `P_std` of ln sigma where lognormal, `diffusion_steps` where cosine.
     `weighting`: of the loss over sigma. `label_dropout`: share of sequences trained without

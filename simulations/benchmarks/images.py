@@ -141,13 +141,14 @@ _HEADS: Final = (
     "CPU min",
 )
 _INTRODUCTION: Final = """\
-Every row is one simulated run over two sites: unit one image, add or remove one unit, trust central (a trusted
-server adds the noise, as in the published work). LR / MLP / CNN: accuracy on the 10,000 images of the t10k files of
-recognisers that learnt from generated images alone in 600 steps; published: from 60,000. Public only: none, as
-there are no public images. Fréchet: of the 8 x 8 lowest cosines, which no published FID compares with. Noise: its
-multiplier. Published figures are quoted, not measured by us: "DPDM's table" is the comparison in Dockhorn et al.
-(TMLR 2023; DPDM's own rows with the sampler tuned for accuracy), "PSG's slides" those of Private Set Generation with
-20 images a class, "DPImageBench" its README (CCS 2025), whose one figure is of its own classifiers."""
+Every row is one simulated run over two sites: unit one image, add or remove one unit, trust central (a
+trusted server adds the noise, as in the published work). LR / MLP / CNN: accuracy on the 10,000 images of
+the t10k files of recognisers that learnt from generated images alone in 600 steps; published: from 60,000.
+Public only: none, as there are no public images. Fréchet: of the 8 x 8 lowest cosines, which no published
+FID compares with. Noise: its multiplier. Published figures are quoted, not measured by us: "DPDM's table"
+is the comparison in Dockhorn et al. (TMLR 2023; its own rows with the sampler tuned for accuracy), "PSG's
+slides" those of Private Set Generation with 20 images a class, "DPImageBench" its README (CCS 2025), of its
+own classifiers."""
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
