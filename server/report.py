@@ -77,7 +77,12 @@ def _header(run: Run) -> str:
         f"engine {run.get('engine', '?')}",
     )
     line = escape(", ".join(words))
-    return f'<header><h1>Shared motion generator</h1><p class="muted">{line}.</p></header>\n'
+    what = "image" if _of_images(run) else "motion"
+    return f'<header><h1>Shared {what} generator</h1><p class="muted">{line}.</p></header>\n'
+
+
+def _of_images(run: Run) -> bool:
+    return run.get("modality", {}).get("kind") == "image"
 
 
 def _notes(run: Run) -> str:
@@ -135,12 +140,13 @@ def _quality(run: Run) -> str:
     spent = "no privacy guarantee"
     if has_guarantee(run):
         spent = f"ε = {show_epsilon(run['privacy'].get('epsilon_spent'))}, {terms(run)}"
+    what, who = ("images", "images") if _of_images(run) else ("motions", "people")
     words = (
-        f"<p>The private row is this run's generator ({spent}). The Fréchet distance compares the motions of "
-        "two sets through their features, by mean and covariance: 0 means equal, smaller is closer to real "
-        "people. It is measured against people held out of the training. Its values compare rows of this "
-        'table, not tables of other papers.</p><p class="muted">It was evaluated in simulation, with the '
-        "held-out people at hand. It is computed from people's data without noise, so a deployment does not "
+        f"<p>The private row is this run's generator ({spent}). The Fréchet distance compares the {what} of "
+        f"two sets through their features, by mean and covariance: 0 means equal, smaller is closer to real "
+        f"{who}. It is measured against {who} held out of the training. Its values compare rows of this "
+        f'table, not tables of other papers.</p><p class="muted">It was evaluated in simulation, with the '
+        f"held-out {who} at hand. It is computed from private data without noise, so a deployment does not "
         "release it.</p>"
     )
     heads = ("Generator", "", "Fréchet distance")
@@ -180,7 +186,7 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
         lines += f"<tr><td>{escape(str(row.get('generator', '?')).replace('_', ' '))}</td>{cells}</tr>"
     meanings = "; ".join(f"{_FIGURES[name][0]}: {_FIGURES[name][1]}" for name in shown)
     heads = ("Generator", *(_FIGURES[name][0] for name in shown))
-    note = f"{meanings}. Real people's own stand in the row of the floor."
+    note = f"{meanings}. What is real stands in the row of the floor."
     return f'{table(heads, lines)}<p class="muted">{escape(note)}</p>'
 
 
