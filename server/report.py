@@ -82,7 +82,7 @@ def _header(run: Run) -> str:
 
 
 def _of_images(run: Run) -> bool:
-    return run.get("modality", {}).get("kind") == "image"
+    return bool(run.get("modality", {}).get("kind") == "image")
 
 
 def _notes(run: Run) -> str:

@@ -64,4 +64,4 @@ def test_the_preset_is_the_method_with_settings_of_the_paper() -> None:
 
     config = read_config("dpdm", {})
     assert config.method == "dp_sgd" and config.unit == "record" and config.delta == images.DELTA
-    assert config.options["replicas"] > 1 and config.options["parameterisation"] == "edm"
+    assert config.options["replicas"] == 4 and config.options["parameterisation"] == "edm"
