@@ -14,7 +14,7 @@ from client.datasets import DataSet
 from client.datasets.manifest import CAPTION_COLUMN, CAPTION_MARK, RECORD_COLUMN, USUAL_NAME
 from common.errors import InputError
 from common.motion.export import FORMATS, write_motions
-from common.motion.recording import Recording
+from common.motion.recording import Recording, what_of
 from common.player.gallery import PAGE, PAGE_ITEMS, REAL, exhibits, write_page
 from common.storage import writing
 
@@ -30,7 +30,9 @@ def convert_data(data: DataSet, format: str, out: Path) -> dict[str, Any]:
     """
     kind = data.modality.kind
     if format not in FORMATS[kind]:
-        raise InputError(f"--to {format}: {kind} motions are written as {' or '.join(FORMATS[kind])}")
+        raise InputError(
+            f"--to {format}: {what_of(data.modality)} are written as {' or '.join(FORMATS[kind])}"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already and not an empty folder; choose another --out")
     known = data.unknown_people is None
@@ -95,7 +97,8 @@ def _shown(data: DataSet, out: Path) -> dict[str, Any]:
     motions = [recording.samples for recording in first]
     items = exhibits(motions, data.modality, REAL, names, labels, captions)
     with writing(out):
-        write_page(items, out / PAGE, f"{len(first)} motions of {data.origin}", rate=data.modality.rate)
+        what = "images" if data.modality.kind == "image" else "motions"
+        write_page(items, out / PAGE, f"{len(first)} {what} of {data.origin}", rate=data.modality.rate)
     return {
         "format": "html",
         "out": str(out),

@@ -20,7 +20,7 @@ Where = Annotated[
 ]
 DataFormat = Annotated[
     str | None,
-    typer.Option(help="Which of its formats PATH means: bvh, humanml3d, amass, npy, c3d or sensors."),
+    typer.Option(help="Which of its formats PATH means: bvh, humanml3d, amass, npy, c3d, sensors or idx."),
 ]
 PersonPattern = Annotated[
     str | None, typer.Option(help="Regular expression with (?P<person>...), searched in each file's path.")
@@ -174,6 +174,11 @@ def _one_of(value: str, flag: str, known: tuple[str, ...]) -> Any:
 
 def _tell(found: dict[str, Any]) -> None:
     tell, modality = _teller(), found["modality"]
+    if modality["kind"] == "image":
+        tell(f"{found['origin']}: images of {modality['window']} x {len(modality['channels'])} pixels")
+        tell(f"{found['motions']} images; nothing says whose they are: each is a unit (--unit record)")
+        _tell_labels(found, "images")
+        return
     unit = "m" if modality["kind"] == "skeleton" else ", ".join(modality["channels"])
     tell(f"{found['origin']}: {modality['kind']} at {modality['rate']:g} a second ({unit})")
     who = "people unknown" if not found["user_level"] else f"{found['people']} people"
@@ -185,11 +190,7 @@ def _tell(found: dict[str, Any]) -> None:
         tell(f"{found['people_without_motions']} more people without a motion that can be used")
     if not found["user_level"]:
         tell("nothing says who moves: only single motions can be protected (--unit record)")
-    named = ", ".join(f"{label} {count}" for label, count in found["labels"].items())
-    tell(
-        f"labels: {named or 'none'}"
-        + (f"; {found['unlabelled']} motions without" if named and found["unlabelled"] else "")
-    )
+    _tell_labels(found, "motions")
     if found["captions"]:
         tell(f"captions: {found['captions']}")
     for name, values in found["files"].items():
@@ -198,6 +199,12 @@ def _tell(found: dict[str, Any]) -> None:
         tell(f"person {person}: {own['motions']} motions, {own['seconds']:.1f} s, {own['windows']} windows")
     for problem in found["problems"]:
         tell(_problem(problem))
+
+
+def _tell_labels(found: dict[str, Any], what: str) -> None:
+    named = ", ".join(f"{label} {count}" for label, count in found["labels"].items())
+    without = f"; {found['unlabelled']} {what} without" if named and found["unlabelled"] else ""
+    _teller()(f"labels: {named or 'none'}{without}")
 
 
 def _problem(problem: dict[str, Any]) -> str:

@@ -101,5 +101,5 @@ def kind(reason: str) -> str:
 
 def _add(total: _Sum, recording: Recording, data: DataSet) -> None:
     total.motions += 1
-    total.seconds += len(recording.samples) / data.modality.rate
+    total.seconds += 0.0 if data.modality.kind == "image" else len(recording.samples) / data.modality.rate
     total.windows += len(windows(recording.samples, data.modality))

@@ -189,8 +189,11 @@ def small_group(plan: Plan, sites: int, units: int) -> str | None:
     if share <= DROWNED:
         return None
     whom = {"user": "people", "record": "records"}[plan.unit]
-    sensor = plan.codec["modality"]["kind"] == "sensor"
-    outlook = "noise rather than motion" if sensor else "about public-only quality, or worse"
+    outlook = {
+        "skeleton": "about public-only quality, or worse",
+        "sensor": "noise rather than motion",
+        "image": "noise rather than images",
+    }[plan.codec["modality"]["kind"]]
     return (
         f"with {units:,} {whom} in training and this budget the noise is {_times(share)} the signal:"
         f" expect {outlook}"

@@ -197,12 +197,14 @@ def generate(
     samples = model.draw(
         count, label, seed, text=text, sampler=sampler, steps=steps, guidance=guidance, frames=frames, raw=raw
     )
-    title = f"{count} generated motions" if samples.prompt is None else f"{count} x {samples.prompt}"
+    what = "images" if modality.kind == "image" else "motions"
+    title = f"{count} generated {what}" if samples.prompt is None else f"{count} x {samples.prompt}"
     paths = write(samples, chosen, out, f"fedmotion: {title}", real)
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)
     if compare is not None:
-        print(f"fedmotion: {paths[0]} shows recordings of people: it is not a release", file=sys.stderr)
+        shown = "real images" if modality.kind == "image" else "recordings of people"
+        print(f"fedmotion: {paths[0]} shows {shown}: it is not a release", file=sys.stderr)
     if as_json:
         told = {"format": chosen, "guarantee": model.guarantee, "labels": list(samples.labels)}
         told |= {"real": [motion.title for motion in real]} if compare is not None else {}

@@ -14,7 +14,7 @@ from common.errors import InputError
 from common.motion.bvh import SUFFIXES, read_bvh
 from common.motion.export import csv_header
 from common.motion.kinematics import place
-from common.motion.recording import Modality
+from common.motion.recording import Modality, what_of
 from common.motion.skeleton import JOINTS
 
 Array = NDArray[np.float32]
@@ -35,15 +35,16 @@ def read_recorded(path: Path, modality: Modality, most: int) -> tuple[list[Recor
 
     A folder's files are taken by name, without its subfolders. Skeletons: BVH
     (`common.motion.bvh`) or npy `[frames, 22, 3]` or `[n, frames, 22, 3]`, metres, Y up, 20 fps.
-    Sensors: csv as `generate` writes it, or npy `[frames, channels]` or `[n, frames, channels]`, at
-    the run's rate. Raises InputError naming the file that does not fit.
+    Images: npy `[rows, columns]` or `[n, rows, columns]`, 0..1. Sensors: csv as
+    `generate` writes it, or npy `[frames, channels]` or `[n, frames, channels]`, at the run's rate. Raises
+    InputError naming the file that does not fit.
     """
     readers = READERS[modality.kind]
     if not path.exists():
         raise InputError(f"--compare {path}: no such file or folder")
     files = [(file, suffix) for file in _listed(path) for suffix in readers if _ends(file, suffix)]
     if not files:
-        raise InputError(f"--compare {path}: no {modality.kind} motions here (expected {', '.join(readers)})")
+        raise InputError(f"--compare {path}: no {what_of(modality)} here (expected {', '.join(readers)})")
     found: list[Recorded] = []
     taken = 0
     while taken < len(files) and len(found) < most:
@@ -118,5 +119,6 @@ Reader = Callable[[Path, Modality], list[Array]]
 READERS: Final[dict[str, dict[str, Reader]]] = {
     "skeleton": {**dict.fromkeys(SUFFIXES, _from_bvh), ".npy": _from_npy},
     "sensor": {".csv": _from_csv, ".npy": _from_npy},
+    "image": {".npy": _from_npy},
 }
 """What reads the motions of a file with each ending, by kind of motion."""

@@ -6,12 +6,14 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from common.accounting import ACCOUNTANT, epsilon
 from common.event import NEIGHBOURING, PrivacyEvent
 from common.plan import Plan
 from server.checkpoint import Checkpoint
+
+_RECORDS: Final = {"skeleton": "one motion", "sensor": "one window", "image": "one image"}
 
 
 def describe(
@@ -40,7 +42,7 @@ def describe(
         "text": dict(plan.text) or None,
         "modality": plan.codec["modality"],
         "data": data,
-        "record": "one window" if plan.codec["modality"]["kind"] == "sensor" else "one motion",
+        "record": _RECORDS[plan.codec["modality"]["kind"]],
         "privacy": {
             "unit": plan.unit,
             "neighbouring": NEIGHBOURING,

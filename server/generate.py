@@ -18,11 +18,12 @@ from common.generator.generator import UNLABELLED, Generator
 from common.generator.text import TextEncoder, printable, sides
 from common.motion.export import FORMATS, write_motions
 from common.motion.postprocess import postprocess
-from common.motion.recording import Modality
+from common.motion.recording import Modality, what_of
 from common.motion.skeleton import JOINT_NAMES
 from common.player import gallery
 from common.player.clip import Clip
-from common.player.gallery import PAGE, PAGE_ITEMS, REAL, exhibits
+from common.player.gallery import PAGE, PAGE_ITEMS, REAL, Exhibit, exhibits
+from common.player.picture import Picture
 from common.player.window import Window
 from common.pretrained import FILE as PRETRAINED
 from common.pretrained import PUBLIC_ONLY, UNFINISHED, Pretrained
@@ -56,7 +57,7 @@ class Drawing(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Generated motions: `motions[i]` is `[frames, 22, 3]` metres or `[frames, channels]`; float32.
+    """Generated motions: `motions[i]` is `[frames, 22, 3]` metres, `[frames, channels]` or `[rows, columns]`.
 
     `warning` (`Plan.warning`) goes wherever they are written or shown; so does `prompt`, the
     sentence that asked for them.
@@ -83,7 +84,7 @@ class Samples:
         plain = [" ".join(re.split(r"[\s_-]+", label)).strip() for label in self.labels]
         return [() if label == UNLABELLED else (label,) for label in plain]
 
-    def shown(self, group: str, most: int | None = None) -> list[Clip] | list[Window]:
+    def shown(self, group: str, most: int | None = None) -> list[Clip] | list[Window] | list[Picture]:
         """The first `most` motions (by default as many as a page shows) as a page shows them."""
         count = PAGE_ITEMS[self.modality.kind] if most is None else most
         labels = self.labels[:count]
@@ -129,7 +130,8 @@ class Model:
         text: str | None = None,
         **drawing: Unpack[Drawing],
     ) -> NDArray[np.float32]:
-        """Draw `n` motions: joints `[n, frames, 22, 3]` in metres, or sensor windows `[n, frames, channels]`.
+        """Draw `n` motions: joints `[n, frames, 22, 3]` in metres, sensor windows `[n, frames, channels]`, or
+        images `[n, rows, columns]` in 0..1.
 
         Joints are Y up. `label` is one of `labels`; None draws labels too, in their public
         shares. `text` is a sentence such as "a person jogs in a circle"; without a label, it takes
@@ -152,7 +154,8 @@ class Model:
     ) -> Samples:
         """What `sample` draws, with the label of each motion."""
         if drawing.get("raw") and self.generator.codec.modality.kind != "skeleton":
-            raise InputError("raw: sensor windows are never post-processed; leave it out")
+            what = "images" if self.generator.codec.modality.kind == "image" else "sensor windows"
+            raise InputError(f"raw: {what} are never post-processed; leave it out")
         if text is None:
             return draw(self.generator, n, label, seed, self.warning, **drawing)
         encoder = self._encoder()
@@ -249,12 +252,12 @@ def write(samples: Samples, format: str, out: Path, title: str, real: Sequence[R
 
 
 def write_page(samples: Samples, out: Path, title: str, real: Sequence[Recorded] = ()) -> Path:
-    """A self-contained page that plays or charts `samples`, and `real` beside them."""
+    """A self-contained page that plays, charts or shows `samples`, and `real` beside them."""
     modality = samples.modality
     alarm = ""
     if samples.warning is not None:
         title, alarm = f"{title} ({samples.warning})", no_guarantee(samples.warning)
-    items: list[Clip | Window] = [*samples.shown("generated", page_items(modality, bool(real)))]
+    items: list[Exhibit] = [*samples.shown("generated", page_items(modality, bool(real)))]
     items += exhibits([r.samples for r in real], modality, REAL, [r.title for r in real])
     return gallery.write_page(items, out / PAGE, title, rate=modality.rate, alarm=alarm)
 
@@ -277,5 +280,5 @@ def check_format(format: str | None, modality: Modality) -> str:
     if format is None:
         return known[0]
     if format not in known:
-        raise InputError(f"--format {format}: {modality.kind} motions are written as {' or '.join(known)}")
+        raise InputError(f"--format {format}: {what_of(modality)} are written as {' or '.join(known)}")
     return format

@@ -88,11 +88,12 @@ def guarantee_section(run: Run) -> str:
         f"δ = {_delta(privacy)}. The claim stands under these terms:"
     )
     claim = f"ε = {show_epsilon(epsilon)} at δ = {_delta(privacy)} for {whose}"
-    content = f'<p class="claim">{claim}</p><p>{words}</p>{facts(_privacy_facts(privacy))}'
+    stated = facts(_privacy_facts(privacy, str(run.get("record", ""))))
+    content = f'<p class="claim">{claim}</p><p>{words}</p>{stated}'
     return card("Guarantee", content, "promise")
 
 
-def _privacy_facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _privacy_facts(privacy: Mapping[str, Any], record: str) -> list[tuple[str, str]]:
     unit, trust = str(privacy.get("unit", "?")), str(privacy.get("trust", "?"))
     spent, target = show_epsilon(privacy.get("epsilon_spent")), show_epsilon(privacy.get("epsilon_target"))
     events = "; ".join(
@@ -102,7 +103,7 @@ def _privacy_facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
     )
     return [
         ("Spent", f"ε = {spent} of a target of {target}, at δ = {_delta(privacy)}"),
-        ("Unit", escape(f"{unit}: {_UNITS[unit]}" if unit in _UNITS else unit)),
+        ("Unit", escape(_unit(unit, record))),
         ("Sites per person", f"at most {escape(str(privacy.get('sites_per_person', '?')))}"),
         ("Neighbouring", escape(str(privacy.get("neighbouring", "?")))),
         ("Trust", escape(_TRUST.get(trust, trust))),
@@ -111,6 +112,13 @@ def _privacy_facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Charged", escape(events or "no event")),
         *_sent(privacy),
     ]
+
+
+def _unit(unit: str, record: str) -> str:
+    """What the unit is, with its limits; an image has nobody who could hold several."""
+    if unit == "record" and record == "one image":
+        return f"{unit}: {record}; where several images show one person, that person is protected less"
+    return f"{unit}: {_UNITS[unit]}" if unit in _UNITS else unit
 
 
 def _together_with(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:

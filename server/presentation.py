@@ -15,12 +15,14 @@ from server.report import report_page
 from server.rounds import METRICS
 
 REPORT: Final = "report.html"
-_SAMPLES: Final = 12
+_SAMPLES: Final = {"skeleton": 12, "sensor": 12, "image": 100}
 
 
 def present(checkpoint: Checkpoint, run: Mapping[str, Any], command: str, folder: Path) -> None:
     """Write `samples/` and the report into the run's `folder`; `command` starts such a run again."""
-    samples = draw(checkpoint.generator(), _SAMPLES, None, seed=0, warning=checkpoint.plan.warning)
+    generator = checkpoint.generator()
+    count = _SAMPLES[generator.codec.modality.kind]
+    samples = draw(generator, count, None, seed=0, warning=checkpoint.plan.warning)
     format = FORMATS[samples.modality.kind][0]
     write(samples, format, folder / "samples", "samples")
     write_page(samples, folder / "samples", f"fedmotion: {run['method']}, generated motions")

@@ -13,6 +13,7 @@ from common.player.charts import number
 from common.player.clip import Clip
 from common.player.markup import card, facts, table
 from common.player.pages import page, player
+from common.player.picture import Picture, picture_grid
 from common.player.window import Window, sensor_charts
 from server.guarantee import (
     Run,
@@ -36,24 +37,25 @@ _ROWS = {
 def report_page(
     run: Run,
     metrics: Sequence[Mapping[str, Any]],
-    clips: Sequence[Clip] | Sequence[Window],
+    clips: Sequence[Clip] | Sequence[Window] | Sequence[Picture],
     *,
     rate: float = FRAME_RATE,
     command: str = "",
 ) -> str:
     """The report of `run` (the parsed run.json) with `metrics` (the rows of metrics.jsonl).
 
-    `clips` are motions or sensor windows to show, at `rate` frames a second; `command`
+    `clips` are motions, sensor windows or images to show, at `rate` frames a second; `command`
     starts such a run again. A section without content is left out. Raises InputError if a
     clip has a wrong shape or value.
     """
     motions = [clip for clip in clips if isinstance(clip, Clip)]
     windows = [clip for clip in clips if isinstance(clip, Window)]
+    pictures = [clip for clip in clips if isinstance(clip, Picture)]
     sections = (
         _header(run),
         guarantee_section(run),
         _notes(run),
-        _samples(motions, windows, rate),
+        _samples(motions, windows, rate) or _images(pictures),
         budget_section(run, metrics),
         training_section(run),
         _quality(run),
@@ -75,7 +77,12 @@ def _header(run: Run) -> str:
         f"engine {run.get('engine', '?')}",
     )
     line = escape(", ".join(words))
-    return f'<header><h1>Shared motion generator</h1><p class="muted">{line}.</p></header>\n'
+    what = "image" if _of_images(run) else "motion"
+    return f'<header><h1>Shared {what} generator</h1><p class="muted">{line}.</p></header>\n'
+
+
+def _of_images(run: Run) -> bool:
+    return bool(run.get("modality", {}).get("kind") == "image")
 
 
 def _notes(run: Run) -> str:
@@ -96,6 +103,13 @@ def _samples(motions: Sequence[Clip], windows: Sequence[Window], rate: float) ->
     note = "All charts of one sensor share their vertical axis." + _real_note({w.group for w in windows})
     content = f'<p class="muted small">{note}</p>{sensor_charts(windows, rate=rate)}'
     return card("Sensor windows", content)
+
+
+def _images(pictures: Sequence[Picture]) -> str:
+    if not pictures:
+        return ""
+    note = "Drawn by the private generator, sorted by what each was asked to show."
+    return card("Images", f'<p class="muted small">{note}</p>{picture_grid(pictures)}')
 
 
 def _real_note(groups: set[str]) -> str:
@@ -126,12 +140,13 @@ def _quality(run: Run) -> str:
     spent = "no privacy guarantee"
     if has_guarantee(run):
         spent = f"ε = {show_epsilon(run['privacy'].get('epsilon_spent'))}, {terms(run)}"
+    what, who = ("images", "images") if _of_images(run) else ("motions", "people")
     words = (
-        f"<p>The private row is this run's generator ({spent}). The Fréchet distance compares the motions of "
-        "two sets through their features, by mean and covariance: 0 means equal, smaller is closer to real "
-        "people. It is measured against people held out of the training. Its values compare rows of this "
-        'table, not tables of other papers.</p><p class="muted">It was evaluated in simulation, with the '
-        "held-out people at hand. It is computed from people's data without noise, so a deployment does not "
+        f"<p>The private row is this run's generator ({spent}). The Fréchet distance compares the {what} of "
+        f"two sets through their features, by mean and covariance: 0 means equal, smaller is closer to real "
+        f"{who}. It is measured against {who} held out of the training. Its values compare rows of this "
+        f'table, not tables of other papers.</p><p class="muted">It was evaluated in simulation, with the '
+        f"held-out {who} at hand. It is computed from private data without noise, so a deployment does not "
         "release it.</p>"
     )
     heads = ("Generator", "", "Fréchet distance")
@@ -151,6 +166,12 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "spectral": ("Spectrum", "how differently power is spread over frequencies, 0 to 1"),
     "skate": ("Skating", "share of frames in which a planted toe slides faster than 0.3 m/s"),
     "bones": ("Bones", "variation of a bone's length over a motion, as a share of the length"),
+    "logistic": (
+        "Logistic",
+        "share of held-out images that a logistic regression recognises, taught by the row's images alone",
+    ),
+    "mlp": ("MLP", "the same, of a network with a layer of 100"),
+    "cnn": ("CNN", "the same, of two convolutions and two layers"),
     "jerk": ("Jerk", "Wasserstein distance to held-out people, m/s³"),
 }
 
@@ -169,7 +190,7 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
         lines += f"<tr><td>{escape(str(row.get('generator', '?')).replace('_', ' '))}</td>{cells}</tr>"
     meanings = "; ".join(f"{_FIGURES[name][0]}: {_FIGURES[name][1]}" for name in shown)
     heads = ("Generator", *(_FIGURES[name][0] for name in shown))
-    note = f"{meanings}. Real people's own stand in the row of the floor."
+    note = f"{meanings}. What is real stands in the row of the floor."
     return f'{table(heads, lines)}<p class="muted">{escape(note)}</p>'
 
 

@@ -19,7 +19,8 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for everything the run 
 Codec = Annotated[
     str | None,
     typer.Option(
-        help="structured (default), pca, identity or vae; for sensors sensor (default), pca or identity."
+        help="structured (default), pca, identity or vae; for sensors sensor (default), pca or identity;"
+        " for images image (default), pca or identity."
     ),
 ]
 Window = Annotated[
@@ -43,8 +44,8 @@ def simulate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of motions (BVH, HumanML3D, AMASS, npy, C3D) or sensor tables, or a sensors.toml;"
-            " default: procedural people."
+            help="Folder of motions (BVH, HumanML3D, AMASS, npy, C3D), of sensor tables or of idx images, or"
+            " a sensors.toml; default: procedural people."
         ),
     ] = None,
     public: Annotated[
@@ -90,7 +91,7 @@ def simulate(
         ),
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(help="user (a person), or record (one motion or window).")
+        str | None, typer.Option(help="user (a person), or record (one motion, window or image).")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="inprocess, or flower (Flower's Ray engine).")] = None,
     holdout: Annotated[
@@ -112,7 +113,9 @@ def simulate(
     ] = None,
     data_format: Annotated[
         str | None,
-        typer.Option(help="Which of its formats --data means: bvh, humanml3d, amass, npy, c3d or sensors."),
+        typer.Option(
+            help="Which of its formats --data means: bvh, humanml3d, amass, npy, c3d, sensors or idx."
+        ),
     ] = None,
     joints: Annotated[
         Path | None, typer.Option(help="TOML from our 22 joints to those of the BVH or C3D files.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from common.errors import InputError
 from common.generator.codec import Codec
@@ -16,6 +16,9 @@ from common.motion.recording import Modality
 
 PUBLIC_SEED = 1_000_003
 """Added to a seed for the public population: apart from any private population's."""
+
+
+_USUAL: Final = {"skeleton": "structured", "sensor": "sensor", "image": "image"}
 
 
 class Choice(Protocol):
@@ -33,7 +36,7 @@ def make_codec(
     config: Choice, modality: Modality, labels: tuple[str, ...], motions: PublicMotions | None
 ) -> Codec:
     """`config.codec`, fitted on public `motions`, or read where it is a VAE."""
-    kind = config.codec or ("structured" if modality.kind == "skeleton" else "sensor")
+    kind = config.codec or _USUAL[modality.kind]
     if kind == VaeCodec.kind:
         return replace(read_vae(config.codec_file), modality=modality, labels=labels)
     if motions is not None and kind != "identity" and len(motions.windows) <= config.latent:

@@ -88,7 +88,7 @@ class Simulation(BaseModel):
     clip_norm: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     method: str = DEFAULT
     options: dict[str, int | float | str] = {}
-    codec: Literal["structured", "pca", "identity", "vae", "sensor"] | None = None
+    codec: Literal["structured", "pca", "identity", "vae", "sensor", "image"] | None = None
     codec_file: Path | None = Field(default=None, strict=False)
     latent: int = Field(default=32, ge=2, le=512)
     window: int | None = Field(default=None, ge=20, le=LONGEST_WINDOW)

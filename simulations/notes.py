@@ -20,7 +20,7 @@ def notes(plan: Plan, sites: Sequence[SiteFile], public: Corpus | None) -> list[
 
 
 def _labels_without_motions(plan: Plan, public: Corpus | None) -> str | None:
-    if public is None or plan.codec["modality"]["kind"] == "sensor":
+    if public is None or plan.codec["modality"]["kind"] != "skeleton":
         return None
     seen = set(public.labels.unique().tolist())
     missing = [label for index, label in enumerate(plan.labels) if index not in seen]

@@ -40,7 +40,7 @@ class Pretraining(BaseModel):
     labels: tuple[str, ...] | None = Field(default=None, strict=False)
     sensor_device: Literal["sw", "sp"] = "sw"
     skip_bad: bool = False
-    codec: Literal["structured", "pca", "identity", "vae", "sensor"] | None = None
+    codec: Literal["structured", "pca", "identity", "vae", "sensor", "image"] | None = None
     codec_file: Path | None = Field(default=None, strict=False)
     latent: int = Field(default=32, ge=2, le=512)
     window: int | None = Field(default=None, ge=20, le=LONGEST_WINDOW)

@@ -25,10 +25,12 @@ _MOUNTS: Final[dict[str, Mount]] = {"sw": "watch", "sp": "phone"}
 def public_corpus(config: Simulation, data: DataSet) -> Corpus | None:
     """Public motions: `--public`, or a shifted procedural population; for sensors, what it would wear.
 
-    None where procedural people cannot stand in: sensors with other channels than ours, or labels
+    None where procedural people cannot stand in: images, sensors with other channels than ours, or labels
     of which the table of synonyms knows none.
     """
     text = make_text(config.text_encoder, config.text_size, data.labels)
+    if config.public is None and data.modality.kind == "image":
+        return None
     if config.public is None:
         made = _worn(config, data) if data.modality.kind == "sensor" else _procedural(config, data)
         return None if made is None else corpus(made, data.modality, data.labels, text)

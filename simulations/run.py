@@ -38,6 +38,7 @@ from simulations.chosen import choice_in, with_method
 from simulations.config import Simulation, read_again, read_config
 from simulations.corpus import Corpus, corpus
 from simulations.engine import LOG, run_flower, run_inprocess
+from simulations.evaluation.image_quality import image_quality, image_reference
 from simulations.evaluation.quality import Reference, quality, train_on_public
 from simulations.notes import notes
 from simulations.partition import held_out, trained
@@ -73,7 +74,7 @@ def simulate(request: Request, console: Console) -> dict[str, Any]:
     with exclusive(folder / LOCK):
         try:
             data = _people(config)
-            console.print(f"{data.origin}: {len(data.people())} people")
+            console.print(f"{data.origin}: {len(data.people()):,} {_whom(data)}")
             _tell_unused(data.skipped, folder, console)
             with console.status("fitting the codec on public motions"):
                 public = public_corpus(config, data)
@@ -97,6 +98,10 @@ def _people(config: Simulation) -> DataSet:
     """The data set; procedural people that the evaluation asks for again are made once."""
     data = open_people(config)
     return Remembered(data, _reference(config, data)) if config.data is None else data
+
+
+def _whom(data: DataSet) -> str:
+    return "images" if data.modality.kind == "image" else "people"
 
 
 def _reference(config: Simulation, data: DataSet) -> tuple[str, ...]:
@@ -224,6 +229,9 @@ def measure(
         baseline = method.generator(method.init(config.seed))  # as it was before round 1
     elif public is not None and isinstance(method, SharedGenerator):
         baseline = train_on_public(method, public, max(checkpoint.plan.rounds, Usual.rounds))
+    if data.modality.kind == "image":
+        known, remark = image_reference(config, data)
+        return image_quality(generator, baseline, known, data, remark)
     groups = [held_out(config).select(data), _reference(config, data)]
     parts = [corpus(data.recordings(people), data.modality, data.labels) for people in groups]
     reference = Reference(held_out=parts[0], trained=parts[1])

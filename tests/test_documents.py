@@ -99,6 +99,7 @@ def test_the_page_of_the_generator_lists_what_there_is() -> None:
         "docs/configuration.md",
         "docs/formats.md",
         "docs/generator.md",
+        "docs/images.md",
         "docs/pretraining.md",
         "docs/text.md",
         "docs/codecs.md",

@@ -208,6 +208,30 @@ def _conv1d(
     return fold.watch(F.conv1d(input, weight, bias, step, pad, gap), then)
 
 
+def _conv2d(
+    fold: Fold,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    if groups != 1 or isinstance(padding, str) or input.ndim != 4:
+        raise _MisfitError("a convolution by groups, with named padding or without batch axis")
+    inputs = _data(fold, input).detach()
+
+    def then(b: Tensor) -> None:
+        if (name := fold.name(weight)) is not None:
+            patches = F.unfold(inputs, weight.shape[2:], dilation, padding, stride)
+            fold.sink.outer(name, fold.rows(b.flatten(2).mT), fold.rows(patches.mT))
+        if (name := fold.name(bias)) is not None:
+            fold.sink.add(name, fold.by_unit(b.sum(dim=(2, 3))).sum(dim=1))
+
+    return fold.watch(F.conv2d(input, weight, bias, stride, padding, dilation), then)
+
+
 def _single(value: Any) -> tuple[int]:
     return (int(value[0]),) if isinstance(value, (tuple, list)) else (int(value),)
 
@@ -253,6 +277,7 @@ _RULES: Final[dict[Function, Function]] = {
     F.layer_norm: _layer_norm,
     F.group_norm: _group_norm,
     F.conv1d: _conv1d,
+    F.conv2d: _conv2d,
     **{
         func: _elementwise(func)
         for name in ("add", "sub", "mul", "div")

@@ -13,6 +13,7 @@ from client.datasets.base import DataOptions, DataSet, Findings, Format, Problem
 from client.datasets.bvh_folder import BvhFolder
 from client.datasets.c3d_folder import C3dFolder
 from client.datasets.humanml3d_folder import HumanML3DFolder, is_humanml3d
+from client.datasets.idx_folder import IdxFolder, is_idx
 from client.datasets.motion_folder import MotionFolder, files_with
 from client.datasets.procedural import Procedural
 from client.datasets.sensor_columns import look_for_tables, open_sensor_tables
@@ -42,9 +43,9 @@ def open_data_set(path: Path | None, options: DataOptions) -> DataSet:
 
     A `sensors.toml` (in the folder, or any .toml as the path itself) describes sensor
     tables. Otherwise the folder is looked at: HumanML3D's folders, .bvh(.gz), .npz, .npy or
-    .c3d files at any depth, files like s01_02_sw.csv (the sp-sw-har layout), or tables with
-    columns of an accelerometer. Where it holds several, `options.format` says which is
-    meant. Raises InputError on anything else, with the way out.
+    .c3d files at any depth, idx files of images, files like s01_02_sw.csv (the sp-sw-har
+    layout), or tables with columns of an accelerometer. Where it holds several, `options.format`
+    says which is meant. Raises InputError on anything else, with the way out.
     """
     data = _open(path, options)
     return data if options.window is None else Windowed(data, options.window)
@@ -67,6 +68,8 @@ def _open(path: Path | None, options: DataOptions) -> DataSet:
             raise InputError(
                 f"{path}: --{name} is for {', '.join(formats)}, and this is {found}: leave it out"
             )
+    if found == "idx":
+        return IdxFolder(path, options)
     if found in FOLDERS:
         return FOLDERS[found](path, options)
     if (path / DESCRIPTION).is_file():
@@ -81,6 +84,8 @@ def formats_in(path: Path) -> Iterator[Format]:
     if (path / DESCRIPTION).is_file():
         yield "sensors"
         return
+    if is_idx(path):
+        yield "idx"
     humanml3d = is_humanml3d(path)
     if humanml3d:
         yield "humanml3d"
@@ -103,8 +108,8 @@ def _format(path: Path) -> Format:
         if hidden := look_for_tables(path)[1]:
             raise hidden
         raise InputError(
-            f"{path}: no motion file (.bvh, .npz, .npy, .c3d) and no known sensor table in this folder; give"
-            f" another, or describe its tables in {DESCRIPTION}"
+            f"{path}: no motion file (.bvh, .npz, .npy, .c3d), no idx file of images and no known sensor"
+            f" table in this folder; give another, or describe its tables in {DESCRIPTION}"
         )
     return found[0]
 

@@ -12,7 +12,7 @@ from common.errors import InputError
 from common.event import Unit
 from common.motion.recording import Modality, Recording
 
-Format = Literal["bvh", "humanml3d", "amass", "npy", "c3d", "sensors"]
+Format = Literal["bvh", "humanml3d", "amass", "npy", "c3d", "sensors", "idx"]
 """What a folder may hold; where it holds several, the user says which is meant."""
 
 
@@ -59,7 +59,8 @@ class DataOptions:
     `person_pattern`: regular expression with a group `person`, searched in a file's
     path inside the folder; without it the manifest tells the person, or else the text
     before the first `_` of the file name. `manifest`: a CSV with one row a file.
-    `labels`: the declared vocabulary; without it the manifest's or the layout's.
+    `labels`: the declared vocabulary; without it the manifest's or the layout's. Of idx files: the
+    names of the classes, in their order.
     `device`: watch ("sw") or phone ("sp") in the sp-sw-har layout. `skip_bad`: leave
     unreadable files out (listed in `skipped`) instead of stopping. `format`: which of the
     formats in the folder is meant. `joints`: a TOML from our joints to those of BVH or C3D

@@ -15,9 +15,8 @@ class Windowed:
 
     def __init__(self, data: DataSet, window: int) -> None:
         if data.modality.kind != "skeleton":
-            raise InputError(
-                f"window {window} is for skeletons: sensors.toml says how long those of sensors are"
-            )
+            way_out = {"sensor": "sensors.toml says how long those of sensors are", "image": "leave it out"}
+            raise InputError(f"window {window} is for skeletons: {way_out[data.modality.kind]}")
         self._data = data
         self.modality = replace(data.modality, window=window)
         self.labels = data.labels

@@ -70,8 +70,8 @@ def labels(fields: Mapping[str, Any]) -> tuple[str, ...]:
 def modality(fields: Mapping[str, Any]) -> Modality:
     """The modality as `modality_description` wrote it."""
     inner = fields.get("modality")
-    if not isinstance(inner, Mapping) or inner.get("kind") not in ("skeleton", "sensor"):
-        raise InputError("the codec's modality is neither a skeleton nor a sensor")
+    if not isinstance(inner, Mapping) or inner.get("kind") not in ("skeleton", "sensor", "image"):
+        raise InputError("the codec's modality is neither a skeleton nor a sensor nor an image")
     most = MOST_SKELETON_FRAMES if inner["kind"] == "skeleton" else MOST_FRAMES
     return Modality(
         kind=inner["kind"],

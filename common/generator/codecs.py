@@ -13,6 +13,7 @@ from common.generator.bounds import MOST_LATENT
 from common.generator.codec import Codec
 from common.generator.corpus import digest
 from common.generator.identity_codec import IdentityCodec
+from common.generator.image_codec import ImageCodec
 from common.generator.motion_codec import MotionCodec, fit_motion_codec
 from common.generator.pca_codec import PcaCodec, fit_pca
 from common.generator.scale import Scale
@@ -21,7 +22,7 @@ from common.generator.vae_codec import VaeCodec
 from common.motion.recording import Modality
 
 _CODECS: Final[Mapping[str, type[Codec]]] = {
-    codec.kind: codec for codec in (MotionCodec, PcaCodec, IdentityCodec, VaeCodec, SensorCodec)
+    codec.kind: codec for codec in (MotionCodec, PcaCodec, IdentityCodec, VaeCodec, SensorCodec, ImageCodec)
 }
 _MISFITS: Final = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -70,13 +71,17 @@ def fit_codec(
     names = tuple(labels)
     if kind == SensorCodec.kind and modality.kind == "sensor":
         return SensorCodec(modality, names)
+    if kind == ImageCodec.kind and modality.kind == "image":
+        return ImageCodec(modality, names)
     if kind == IdentityCodec.kind:
         return _identity(public, modality, names)
     fits = kind == PcaCodec.kind or (kind == MotionCodec.kind and modality.kind == "skeleton")
     if not fits:
         raise InputError(f"codec {kind} is not for {modality.kind} data: choose {_for(modality)}")
     if public is None:
-        raise InputError(f"codec {kind} is fitted on public motions: give some, or choose identity")
+        raise InputError(
+            f"codec {kind} is fitted on public data: give some with --public, or choose identity"
+        )
     if kind == PcaCodec.kind:
         return fit_pca(public.windows, modality, names, latent, sha256=public.sha256, origin=public.origin)
     return fit_motion_codec(
@@ -98,4 +103,8 @@ def _identity(public: PublicMotions | None, modality: Modality, names: tuple[str
 
 
 def _for(modality: Modality) -> str:
-    return "structured, pca, identity or vae" if modality.kind == "skeleton" else "sensor, pca or identity"
+    return {
+        "skeleton": "structured, pca, identity or vae",
+        "sensor": "sensor, pca or identity",
+        "image": "image, pca or identity",
+    }[modality.kind]

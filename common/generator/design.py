@@ -9,6 +9,7 @@ from common.errors import InputError
 from common.generator.assets import Assets
 from common.generator.denoisers import KINDS
 from common.generator.denoisers.denoiser import Denoiser, Network
+from common.generator.denoisers.image_unet import ImageUNet
 from common.generator.denoisers.mlp import ResidualMLP
 from common.generator.denoisers.transformer import Transformer
 from common.generator.denoisers.unet import UNet
@@ -16,6 +17,7 @@ from common.generator.diffusion import PARAMETERISATIONS, WEIGHTINGS, Diffusion
 from common.generator.geometry import Geometry
 from common.generator.noise_levels import NOISE_LEVELS, NoiseLevels
 from common.generator.objective import Objective
+from common.motion.recording import what_of
 
 
 def number(default: float, low: float, high: float) -> Any:
@@ -32,9 +34,10 @@ def choice(default: str, *choices: str) -> Any:
 class Design:
     """What the network is, what its output means, and what it is trained on.
 
-    `denoiser`: `mlp` over whole latents; `unet` or `transformer` over frames. `width`, `depth`: of
-    the network (mlp: residual blocks; unet: halvings; transformer: layers). `heads`, `feed`,
-    `norm_order`: of a transformer (hidden values over width; norms before or, as MDM, after).
+    `denoiser`: `mlp` over whole latents; `unet` or `transformer` over frames; `unet2d` over pixels.
+    `width`, `depth`: of the network (mlp: residual blocks; U-Nets: halvings; transformer: layers).
+    `heads`, `feed`, `norm_order`: of a transformer (hidden values over width; norms before or, as MDM,
+    after).
     `parameterisation`: a row of `diffusion.TABLE`. `noise_levels`: p(sigma) in training, `default`
     the row's own; `P_mean`, `P_std` of ln sigma where lognormal, `diffusion_steps` where cosine.
     `weighting`: of the loss over sigma. `label_dropout`: share of sequences trained without
@@ -83,6 +86,13 @@ class Design:
                 f"denoiser = {self.denoiser} works on frames, and latents of codec {codec.kind} have none:"
                 f" set denoiser = {ResidualMLP.kind}"
             )
+        if self.denoiser == ImageUNet.kind:
+            if codec.modality.kind != "image":
+                raise InputError(
+                    f"denoiser = {self.denoiser} works on images, and these are {what_of(codec.modality)}:"
+                    f" set denoiser = {UNet.kind}"
+                )
+            return ImageUNet(**shared).checked()
         if self.denoiser == UNet.kind:
             return UNet(**shared).checked()
         order = self.norm_order == "before"

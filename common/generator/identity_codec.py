@@ -37,7 +37,7 @@ class IdentityCodec(Codec):
 
     @property
     def feature_units(self) -> tuple[Tensor, Tensor] | None:
-        return None if self.modality.kind == "sensor" else (self.scale.mean, self.scale.unit)
+        return (self.scale.mean, self.scale.unit) if self.modality.kind == "skeleton" else None
 
     def latent_lengths(self, lengths: Tensor) -> Tensor:
         return lengths

@@ -1,7 +1,8 @@
 """Windows as frames of order one: what identity, PCA and VAE codecs work on.
 
 A skeleton's frames are the 67 features over one unit for each block (yaw step, ground velocity,
-root height, local positions), as HumanML3D averages its deviations; a sensor's are its channels.
+root height, local positions), as HumanML3D averages its deviations; a sensor's are its channels, an image's
+its rows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from common.generator.bounds import positive, tensor
 from common.generator.sensor_codec import physical_units
 from common.motion.features import FEATURES, LOCAL, from_features, to_features
+from common.motion.image import BRIGHTNESS, CONTRAST
 from common.motion.recording import Modality
 from common.motion.skeleton import JOINTS, PARENTS, REFERENCE_BONES, REST_DIRECTIONS
 
@@ -28,6 +30,7 @@ the bound of the latents."""
 _UNITS: Final = (0.02, 0.05, 0.2, 0.35)
 """The same without a public corpus, around somebody who stands: six of them hold a run and a jump."""
 _LEAST_SENSED: Final = 0.1  # of a sensor's physical unit
+_LEAST_CONTRAST: Final = 0.05
 _REACH: Final = 10.0  # decoded frames are cut at this many units
 
 
@@ -40,7 +43,10 @@ class Scale:
 
     @classmethod
     def fixed(cls, modality: Modality) -> Self:
-        """Physical constants: somebody who stands, everyday movement; nothing is fitted."""
+        """Public constants: somebody who stands, everyday movement, brightness; nothing is fitted."""
+        if modality.kind == "image":
+            columns = len(modality.channels)
+            return cls(torch.full((columns,), BRIGHTNESS), torch.full((columns,), CONTRAST))
         if modality.kind == "sensor":
             return cls(torch.zeros(len(modality.channels)), physical_units(modality))
         return cls(_standing(), _each(_UNITS))
@@ -51,6 +57,8 @@ class Scale:
         values = _values(modality, windows).flatten(0, 1)
         mean = values.mean(dim=0)
         spread = (values - mean).square().mean(dim=0)
+        if modality.kind == "image":  # one unit for all pixels: those at the edge may never be lit in public
+            return cls(mean, torch.full_like(mean, float(spread.mean().sqrt().clamp_min(_LEAST_CONTRAST))))
         if modality.kind == "sensor":
             return cls(mean, torch.maximum(spread.sqrt(), _LEAST_SENSED * physical_units(modality)))
         for block in _BLOCKS:
@@ -66,8 +74,10 @@ class Scale:
         return (_values(modality, windows) - self.mean) / self.unit
 
     def inverse(self, modality: Modality, frames: Tensor) -> Tensor:
-        """Frames `[n, window, channels]` to joints `[n, window, 22, 3]` or sensor windows."""
+        """Frames `[n, window, channels]` to joints `[n, window, 22, 3]`, sensor windows or images."""
         values = frames.clamp(-_REACH, _REACH) * self.unit + self.mean
+        if modality.kind == "image":
+            return values.clamp(0.0, 1.0)
         return from_features(values) if modality.kind == "skeleton" else values
 
     def arrays(self) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ class SensorCodec(Codec):
     def from_arrays(cls, arrays: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
         modality = bounds.modality(description)
         if modality.kind != "sensor":
-            raise InputError("codec sensor is not for skeletons")
+            raise InputError(f"codec sensor is not for {modality.kind} data")
         kept = bounds.integer(description, "kept", 1, modality.window)
         return cls(modality, bounds.labels(description), kept)
 

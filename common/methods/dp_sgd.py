@@ -20,6 +20,7 @@ from common.generator.assets import under
 from common.generator.design import choice, number
 from common.generator.generator import Generator
 from common.generator.objective import Objective, masked_mean
+from common.generator.samplers import MOST_STEPS, SAMPLERS, Sampler
 from common.generator.shared import SharedGenerator
 from common.generator.trainable import CHOICES, Trainable
 from common.method import GradientMethod, Prospect, PublicState, UserBatch, UserRandom
@@ -33,14 +34,28 @@ class DPSGD(SharedGenerator, GradientMethod):
     `motions`: sequences of one person a round at most. `replicas`: noise draws K a sequence.
     `learning_rate`: of Adam, falling to zero over `total_rounds` as half a cosine.
     `local_rate`: of a site's own plain gradient step. `ema`: decay of the averaged parameters.
-    `train`, `rank`: the part that is trained (common/generator/trainable.py); the rest is the
-    assets' base and never travels again.
+    `sampler`, `sampler_steps`, `S_churn`, `S_min`: how the generator draws unless told otherwise
+    (`common.generator.samplers.Sampler`). `train`, `rank`: the part that is trained
+    (common/generator/trainable.py); the rest is the assets' base and never travels again.
     """
 
     name: ClassVar[str] = "dp_sgd"
     training: ClassVar[frozenset[str]] = (
         frozenset(
-            ("motions", "replicas", "learning_rate", "local_rate", "ema", "total_rounds", "train", "rank")
+            (
+                "motions",
+                "replicas",
+                "learning_rate",
+                "local_rate",
+                "ema",
+                "total_rounds",
+                "train",
+                "rank",
+                "sampler",
+                "sampler_steps",
+                "S_churn",
+                "S_min",
+            )
         )
         | SharedGenerator.training
     )
@@ -53,6 +68,10 @@ class DPSGD(SharedGenerator, GradientMethod):
     local_rate: float = number(0.1, 1e-7, 1e3)
     ema: float = number(0.95, 0.0, 0.99999)
     total_rounds: int = number(200, 1, 10_000_000)
+    sampler: str = choice("churn", *SAMPLERS)
+    sampler_steps: int = number(24, 2, MOST_STEPS)
+    S_churn: float = number(5.0, 0.0, 1000.0)
+    S_min: float = number(0.05, 0.0, 80.0)
     train: str = choice("all", *CHOICES)
     rank: int = number(4, 1, 256)
 
@@ -109,4 +128,5 @@ class DPSGD(SharedGenerator, GradientMethod):
         return {name: value - self.local_rate * gradient[name] for name, value in parameters.items()}
 
     def generator(self, state: PublicState) -> Generator:
-        return self.generator_of(self.trainable.merged(under("ema/", state.arrays)))
+        sampler = Sampler(name=self.sampler, steps=self.sampler_steps, S_churn=self.S_churn, S_min=self.S_min)
+        return self.generator_of(self.trainable.merged(under("ema/", state.arrays)), sampler)

@@ -15,15 +15,17 @@ from common.errors import InputError
 from common.motion.bvh import write_bvh
 from common.motion.gltf import write_gltf
 from common.motion.humanml3d import from_humanml3d, to_humanml3d
-from common.motion.recording import SKELETON, Modality
+from common.motion.image import png
+from common.motion.recording import SKELETON, Modality, what_of
 from common.motion.sensors import SENSOR
 from common.motion.skeleton import JOINTS
 from common.player.gallery import PAGE, exhibits, write_page
 
-MotionFormat = Literal["bvh", "gltf", "npy", "humanml3d", "csv", "html"]
+MotionFormat = Literal["bvh", "gltf", "npy", "humanml3d", "csv", "png", "html"]
 FORMATS: Final[dict[str, tuple[MotionFormat, ...]]] = {
     "skeleton": ("bvh", "gltf", "npy", "humanml3d", "html"),
     "sensor": ("csv", "npy", "html"),
+    "image": ("png", "npy", "html"),
 }
 """What each kind of motion can be written as; the first is the usual one."""
 SUFFIXES: Final[dict[MotionFormat, str]] = {"gltf": "glb"}
@@ -48,7 +50,8 @@ def write_motions(
     `common.motion.bvh.write_bvh` and `common.motion.gltf.write_gltf`), `npy`, or
     `humanml3d`, a folder of at least two frames each, see `_write_humanml3d`. Sensor
     windows are `[frames, channels]` in physical units: `csv` with a column `time` in
-    seconds, or `npy`. Either: `html`, one page of all (`common.player.gallery.write_page`).
+    seconds, or `npy`. Images are `[rows, columns]` in 0..1: `png`, 8-bit grey, or `npy`. Any: `html`, one
+    page of all (`common.player.gallery.write_page`).
     Arrays are float32. `captions[i]` are sentences about motion i and `note` a word about all
     of them, for the formats with a place for it. Without
     `modality` the shape tells `SKELETON` or `SENSOR`. Raises InputError on a format that
@@ -58,20 +61,23 @@ def write_motions(
     chosen = next((known for known in FORMATS[modality.kind] if known == format), None)
     if chosen is None:
         fitting = " or ".join(FORMATS[modality.kind])
-        raise InputError(f"--format {format}: {modality.kind} motions are written as {fitting}")
+        raise InputError(f"--format {format}: {what_of(modality)} are written as {fitting}")
     arrays = [_checked(np.asarray(sample, np.float32), modality) for sample in samples]
     out_dir.mkdir(parents=True, exist_ok=True)
     if chosen == "humanml3d":
         return _write_humanml3d(arrays, out_dir, names, captions)
     if chosen == "html":
-        items = exhibits(arrays, modality, "motions", names)
-        return [write_page(items, out_dir / PAGE, f"{len(arrays)} motions", rate=modality.rate)]
+        what = "images" if modality.kind == "image" else "motions"
+        items = exhibits(arrays, modality, what, names)
+        return [write_page(items, out_dir / PAGE, f"{len(arrays)} {what}", rate=modality.rate)]
     paths = [out_dir / f"{name}.{SUFFIXES.get(chosen, chosen)}" for name in names]
     for array, path in zip(arrays, paths, strict=True):
         if chosen == "bvh":
             write_bvh(path, array, modality.rate)
         elif chosen == "gltf":
             write_gltf(path, array, modality.rate, note)
+        elif chosen == "png":
+            path.write_bytes(png(array))
         elif chosen == "npy":
             np.save(path, array, allow_pickle=False)
         else:

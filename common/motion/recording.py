@@ -1,4 +1,4 @@
-"""What a data set hands over: recordings of people, in one modality."""
+"""What a data set hands over: recordings of people (or pictures), in one modality."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ class Modality:
 
     `window` counts the frames of one training sequence; `rate` is in frames a
     second; `channels` names the columns of a sensor window (empty for skeletons).
+    An image is a window of its rows at rate 1, with a channel for each column (`common.motion.image`).
     """
 
-    kind: Literal["skeleton", "sensor"]
+    kind: Literal["skeleton", "sensor", "image"]
     rate: float
     window: int
     channels: tuple[str, ...] = ()
+
+
+def what_of(modality: Modality) -> str:
+    """What the data are, in the plural: skeleton motions, sensor motions or images."""
+    return "images" if modality.kind == "image" else f"{modality.kind} motions"
 
 
 SKELETON = Modality(kind="skeleton", rate=FRAME_RATE, window=60)
@@ -35,8 +41,9 @@ SKELETON = Modality(kind="skeleton", rate=FRAME_RATE, window=60)
 class Recording:
     """One motion of one person.
 
-    `samples` is `[frames, 22, 3]` metres at 20 fps for skeletons, or
-    `[frames, channels]` in physical units at the modality's rate for sensors.
+    `samples` is `[frames, 22, 3]` metres at 20 fps for skeletons,
+    `[frames, channels]` in physical units at the modality's rate for sensors, or `[rows, columns]`
+    in 0..1 for an image, whose person is itself.
     `label` is None where the data set does not say; `captions` are sentences in plain
     language, each of which describes the whole motion. Recordings of a person with the same
     `record` (a motion and its mirror) are one unit of a record-level run; empty: the name.

@@ -14,17 +14,23 @@ from common.motion.recording import Modality
 from common.motion.skeleton import FRAME_RATE
 from common.player.clip import Clip
 from common.player.markup import notice
-from common.player.pages import player_page, sensor_page
+from common.player.pages import picture_page, player_page, sensor_page
+from common.player.picture import Picture
 from common.player.window import Window
 
 PAGE: Final = "index.html"
 REAL: Final = "real"
 """The group of recordings of people."""
+Exhibit = Clip | Window | Picture
 RECORDINGS: Final = (
     "Motions marked real are recordings of people, as they are: no privacy guarantee covers them. "
     "This page is not a release."
 )
-PAGE_ITEMS: Final = {"skeleton": 64, "sensor": 24}
+REAL_IMAGES: Final = (
+    "Images marked real are from the data, as they are: no privacy guarantee covers them. "
+    "This page is not a release."
+)
+PAGE_ITEMS: Final = {"skeleton": 64, "sensor": 24, "image": 200}
 """How many motions of each kind one page shows; beside recordings, half of them."""
 _LEAST: Final = 196  # frames to which no motion is cut further: 9.8 s
 FRAMES_A_PAGE: Final = 64 * _LEAST
@@ -38,19 +44,21 @@ def exhibits(
     titles: Sequence[str],
     labels: Sequence[str] = (),
     captions: Sequence[str] = (),
-) -> list[Clip] | list[Window]:
+) -> list[Clip] | list[Window] | list[Picture]:
     """`motions` as a page shows them; `labels` and `captions` are one a motion, or none."""
     arrays = [np.asarray(motion, np.float32) for motion in motions]
     if modality.kind == "sensor":
         channels = modality.channels
         return [Window(title, group, array, channels) for title, array in zip(titles, arrays, strict=True)]
+    if modality.kind == "image":
+        return [Picture(title, group, array) for title, array in zip(titles, arrays, strict=True)]
     labels, captions = labels or [""] * len(arrays), captions or [""] * len(arrays)
     facts = zip(titles, arrays, labels, captions, strict=True)
     return [Clip(title, group, array, label, caption) for title, array, label, caption in facts]
 
 
 def write_page(
-    items: Sequence[Clip | Window],
+    items: Sequence[Exhibit],
     path: Path,
     title: str,
     *,
@@ -62,13 +70,16 @@ def write_page(
 
     A page with motions of the group `REAL` says what they are, and one with other motions
     beside them opens with a comparison. Long motions are cut to what a page holds, and
-    their captions say so. Raises InputError as `player_page` and `sensor_page` do.
+    their captions say so. Raises InputError as `player_page`, `sensor_page` and `picture_page` do.
     """
     groups = {item.group for item in items}
-    head = alarm + (notice(RECORDINGS) if REAL in groups else "")
+    pictures = [item for item in items if isinstance(item, Picture)]
+    head = alarm + (notice(REAL_IMAGES if pictures else RECORDINGS) if REAL in groups else "")
     clips = _shortened([item for item in items if isinstance(item, Clip)], rate)
     windows = [item for item in items if isinstance(item, Window)]
-    if windows:
+    if pictures:
+        text = picture_page(pictures, title=title, caption=caption, alarm=head)
+    elif windows:
         text = sensor_page(windows, title=title, rate=rate, caption=caption, alarm=head)
     else:
         start = "view=compare" if REAL in groups and len(groups) > 1 else ""

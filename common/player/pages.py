@@ -1,4 +1,4 @@
-"""Self-contained pages that show motions: a player for skeletons, line charts for sensor windows.
+"""Self-contained pages: a player for skeletons, line charts for sensor windows, a grid for images.
 
 A page is one file that opens from disk: its code, style and motions are inline and its
 Content-Security-Policy forbids every connection. The player's code is compressed; a short
@@ -19,6 +19,7 @@ from typing import Final
 
 from common.motion.skeleton import FRAME_RATE
 from common.player.clip import Clip, packed
+from common.player.picture import Picture, picture_grid
 from common.player.window import Window, sensor_charts
 
 _WEB = Path(__file__).parent / "web"
@@ -104,6 +105,13 @@ def sensor_page(
     """
     charts = sensor_charts(windows, rate=rate)
     body = f'<main class="sheet">\n{_header(title, caption)}\n{alarm}{charts}\n</main>'
+    return page(title, body, script=False)
+
+
+def picture_page(pictures: Sequence[Picture], *, title: str, caption: str = "", alarm: str = "") -> str:
+    """A page with a grid of images under `alarm`; raises InputError as `picture_grid` does."""
+    grid = picture_grid(pictures)
+    body = f'<main class="sheet">\n{_header(title, caption)}\n{alarm}{grid}\n</main>'
     return page(title, body, script=False)
 
 

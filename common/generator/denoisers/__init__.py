@@ -7,11 +7,14 @@ from typing import Any, Final
 
 from common.errors import InputError
 from common.generator.denoisers.denoiser import Denoiser
+from common.generator.denoisers.image_unet import ImageUNet
 from common.generator.denoisers.mlp import ResidualMLP
 from common.generator.denoisers.transformer import Transformer
 from common.generator.denoisers.unet import UNet
 
-KINDS: Final[Mapping[str, type[Denoiser]]] = {part.kind: part for part in (ResidualMLP, UNet, Transformer)}
+KINDS: Final[Mapping[str, type[Denoiser]]] = {
+    part.kind: part for part in (ResidualMLP, UNet, Transformer, ImageUNet)
+}
 
 
 def from_description(description: Mapping[str, Any]) -> Denoiser:
