@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,7 +17,6 @@ from common.compression import Compression
 from common.errors import InputError
 from common.event import MOST_SITES_PER_PERSON, Trust, Unit
 from common.generator.text import SIZES
-from common.method import Usual
 from common.methods import AUTO, DEFAULT, NAMES
 from common.motion.heterogeneity import STRONGEST
 from common.validation import flag, one_line
@@ -127,12 +125,12 @@ class Simulation(BaseModel):
         method = said.get("method", DEFAULT) if isinstance(said, dict) else None
         if not isinstance(method, str) or method not in NAMES:
             return said
-        usual: Usual = NAMES[method].usual
-        given = {**asdict(usual), **said}
-        del given["most_rounds"]
-        if isinstance(given["rounds"], int) and given["rounds"] > 0:
-            given["rounds"] = usual.needed(given["rounds"])
-        return given
+        usual = NAMES[method].usual
+        facts = ((name, getattr(usual, name)) for name in ("rounds", "sampling_rate", "clip_norm"))
+        given = {name: value for name, value in facts if value != cls.model_fields[name].default} | said
+        rounds = given.get("rounds", usual.rounds)
+        needed = usual.needed(rounds) if isinstance(rounds, int) and rounds > 0 else rounds
+        return given if needed == rounds else {**given, "rounds": needed}
 
     @field_validator("data", "public", "pretrained", "codec_file")
     @classmethod
