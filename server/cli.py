@@ -166,16 +166,12 @@ def generate(
     samples = model.draw(
         count, label, seed, text=text, sampler=sampler, steps=steps, guidance=guidance, frames=frames, raw=raw
     )
-    title = (
-        f"{count} generated {_REAL[modality.kind][0]}"
-        if samples.prompt is None
-        else f"{count} x {samples.prompt}"
-    )
-    paths = write(samples, chosen, out, f"fedmotion: {title}", real)
+    what = f"generated {_SHOWN[modality.kind][0]}" if samples.prompt is None else f"x {samples.prompt}"
+    paths = write(samples, chosen, out, f"fedmotion: {count} {what}", real)
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)
     if compare is not None:
-        print(f"fedmotion: {paths[0]} shows {_REAL[modality.kind][1]}: it is not a release", file=sys.stderr)
+        print(f"fedmotion: {paths[0]} shows {_SHOWN[modality.kind][1]}: it is not a release", file=sys.stderr)
     if as_json:
         told = {"format": chosen, "guarantee": model.guarantee, "labels": list(samples.labels)}
         told |= {"real": [motion.title for motion in real]} if compare is not None else {}
@@ -192,7 +188,7 @@ def generate(
 
 
 _PEOPLE = ("motions", "recordings of people")
-_REAL = {"skeleton": _PEOPLE, "sensor": _PEOPLE, "image": ("images", "real images")}
+_SHOWN = {"skeleton": _PEOPLE, "sensor": _PEOPLE, "image": ("images", "real images")}
 """What is generated, and what stands beside it on a page of --compare."""
 
 
