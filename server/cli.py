@@ -197,14 +197,12 @@ def generate(
     samples = model.draw(
         count, label, seed, text=text, sampler=sampler, steps=steps, guidance=guidance, frames=frames, raw=raw
     )
-    what = "images" if modality.kind == "image" else "motions"
-    title = f"{count} generated {what}" if samples.prompt is None else f"{count} x {samples.prompt}"
-    paths = write(samples, chosen, out, f"fedmotion: {title}", real)
+    what = f"generated {_SHOWN[modality.kind][0]}" if samples.prompt is None else f"x {samples.prompt}"
+    paths = write(samples, chosen, out, f"fedmotion: {count} {what}", real)
     if model.warning is not None:
         print(f"fedmotion: {model.warning}: do not share these motions as private", file=sys.stderr)
     if compare is not None:
-        shown = "real images" if modality.kind == "image" else "recordings of people"
-        print(f"fedmotion: {paths[0]} shows {shown}: it is not a release", file=sys.stderr)
+        print(f"fedmotion: {paths[0]} shows {_SHOWN[modality.kind][1]}: it is not a release", file=sys.stderr)
     if as_json:
         told = {"format": chosen, "guarantee": model.guarantee, "labels": list(samples.labels)}
         told |= {"real": [motion.title for motion in real]} if compare is not None else {}
@@ -218,6 +216,11 @@ def generate(
         print(f"generated from {PUBLIC_ONLY}: nobody's private recordings are in it")
     for line in _left_out(modality, count - most if chosen == "html" else 0, most, left, compare):
         print(line)
+
+
+_PEOPLE = ("motions", "recordings of people")
+_SHOWN = {"skeleton": _PEOPLE, "sensor": _PEOPLE, "image": ("images", "real images")}
+"""What is generated, and what stands beside it on a page of --compare."""
 
 
 def _check_numbers(count: int, seed: int) -> None:
