@@ -56,6 +56,8 @@ class Sum:
     def noise(self, plan: Plan) -> float:
         """Standard deviation of the noise in each coordinate of `mean`; of kept ones under top_k."""
         sites = len(self.sites)
+        if sites == 0:
+            return math.inf
         if plan.trust == "secagg":
             variance = sites * plan.share_variance / plan.scale**2
         else:

@@ -15,7 +15,7 @@ FILE_ONLY = frozenset(
         "motions", "actions", "heterogeneity", "site", "steps_per_round", "sampling_rate", "clip_norm",
         "options", "codec_file", "latent", "text_size",
         "public_people", "labels", "sensor_device", "precision", "loss_curve", "compression",
-        "keep", "min_sites", "colluders",
+        "keep", "min_sites", "colluders", "shard_size",
     )
 )  # fmt: skip
 """Keys without a flag: they are said in a TOML file."""

@@ -132,7 +132,9 @@ def test_a_run_interrupted_anywhere_ends_as_an_uninterrupted_one(
     assert charges(out) == charges(uninterrupted), "a charge without an answer was not used again"
     assert list(charges(out).values()) == [list(range(1, ROUNDS + 1))] * 2
     told, whole = (json.loads((path / "run.json").read_text()) for path in (out, uninterrupted))
-    assert {**told, "signer": None} == {**whole, "signer": None}, "each run has a key of its own"
+    for found in (told, whole):
+        del found["signer"], found["training"]["seconds"]  # each has a key of its own, and takes its time
+    assert told == whole
     assert not list(out.rglob("*-wal")) and not list(out.rglob("*.new"))
 
 

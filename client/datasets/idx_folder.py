@@ -133,12 +133,12 @@ class _Idx:
     def values(self) -> NDArray[np.uint8]:
         """All of it; InputError where the file holds less or more than its head declares."""
         head, size = 4 + 4 * len(self.shape), int(np.prod(self.shape))
-        content = _bytes(self.path, head + size + 1)
-        if len(content) != head + size:
-            kind = "truncated" if len(content) < head + size else "longer than it says"
-            found = f"holds {len(content) - head:,}" if len(content) < head + size else "goes on"
+        held = _bytes(self.path, head + size + 1)
+        if len(held) != head + size:
+            kind = "truncated" if len(held) < head + size else "longer than it says"
+            found = f"holds {len(held) - head:,}" if len(held) < head + size else "goes on"
             raise InputError(f"{self.path}: {kind}: it declares {size:,} values and {found}")
-        return np.frombuffer(content, np.uint8, offset=head).reshape(self.shape)
+        return np.frombuffer(held, np.uint8, offset=head).reshape(self.shape)
 
 
 def _bytes(path: Path, most: int) -> bytes:

@@ -117,9 +117,9 @@ def test_a_motions_option_that_is_no_number_is_refused(value: Any) -> None:
 
 
 def test_a_method_without_a_bound_on_motions_is_refused_where_one_is_asked_for() -> None:
-    policy = replace(STRICT, methods=("moments",))
+    policy = replace(STRICT, methods=("other",))
     with pytest.raises(Refusal, match="max_motions"):
-        policy.admit(make_plan(method="moments", **KEPT), PEOPLE)
+        policy.admit(make_plan(method="other", **KEPT), PEOPLE)
 
 
 def test_the_file_has_every_rule_and_the_same_defaults() -> None:

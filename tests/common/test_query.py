@@ -90,12 +90,13 @@ def test_every_field_of_a_plan_is_in_its_digest() -> None:
         "steps_per_round": 2, "delta": 1e-6, "codec": {"kind": "motion"}, "arrays_digest": "0",
         "labels": ("jump", "sit"), "loss_weight": 0.1, "sites_per_person": 3, "coordinator_key": "0" * 64,
         "text": {"kind": "template"}, "roster": (MEMBER,), "min_sites": 2, "colluders": 2, "scale": 2,
-        "modulus_bits": 64, "code": "1.0", "compression": "bf16", "keep": 0.5,
+        "modulus_bits": 64, "code": "1.0", "compression": "bf16", "keep": 0.5, "shard_size": 4,
     }  # fmt: skip
     assert set(changes) == {field.name for field in fields(Plan)}
-    alone = {"options", "keep"}
+    alone = {"options", "keep", "shard_size"}
     plans = [make_plan(), *(make_plan(**{key: value}) for key, value in changes.items() if key not in alone)]
     plans.append(make_plan(options={"width": 9}))
+    plans += [make_plan(sampling_rate=1.0, shard_size=size) for size in (0, 4)]
     plans += [make_plan(compression="top_k", keep=keep) for keep in (0.5, 1.0)]
     assert len({plan.digest() for plan in plans}) == len(plans)
 

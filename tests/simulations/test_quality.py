@@ -122,7 +122,7 @@ def test_sensors_have_no_bones() -> None:
     part = Corpus(windows + 5 * labels[:, None, None], labels)
     yardstick = Yardstick.of(Reference(part, part), None, SENSOR, ("a", "b"))
     row = yardstick.measure(part)
-    assert set(row) == {"frechet", "accuracy", "spectral"} and row["accuracy"] == 1.0
+    assert set(row) == {"frechet", "accuracy", "teaches", "spectral"} and row["accuracy"] == 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,7 +84,9 @@ def test_a_sweep_is_stopped_half_way_goes_on_and_ends_in_one_table(
     finally:
         process.kill()
     assert process.stderr is not None
-    assert f"interrupted with 1 of 2 cells done; go on with: fedmotion sweep {file}" in process.stderr.read()
+    with process.stderr:
+        said = process.stderr.read()
+    assert f"interrupted with 1 of 2 cells done; go on with: fedmotion sweep {file}" in said
     done = rounds_of(half)
     assert 1 < done < 60 and not (half / "run.json").exists()
     before = (out / "cells" / "epsilon4.0-moments" / "run.json").stat().st_mtime_ns

@@ -173,7 +173,7 @@ def test_options_survive_json() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("sgd", {}, "unknown method 'sgd': did you mean dp_sgd"),
+        ("dpsgd", {}, "unknown method 'dpsgd': did you mean dp_sgd"),
         ("dp_sgd", {"widht": 3}, "unknown option 'widht'.*width"),
         ("dp_sgd", {"learning_rate": float("nan")}, "learning_rate.*number from 1e-07 to 1.0, got nan"),
         ("dp_sgd", {"width": 0}, "'width'.*whole number from 1 to 2048, got 0"),
