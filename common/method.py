@@ -89,10 +89,10 @@ class Prospect:
 
     Of public only's distance to people, `least` is left without noise and `most` where there is nothing
     else; half-way between them is noise of `half` the signal (kappa of the sizing rule). All three are
-    measured on procedural people (docs/choosing.md); the defaults are for a method that nobody has measured.
+    measured on procedural people (docs/choosing.md); by default nobody has, and no gain is expected.
     """
 
-    least: float = 0.2
+    least: float = 1.0
     most: float = 1.2
     half: float = 0.5
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from common.generator.design import choice, number
 from common.generator.frequencies import FREQUENCIES, drawn_frequencies, waves
 from common.generator.mean_embedding import MeanEmbedding
+from common.method import Prospect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class DPMERF(MeanEmbedding):
 
     name: ClassVar[str] = "dp_merf"
     training: ClassVar[frozenset[str]] = MeanEmbedding.training | {"count", "bandwidth", "frequencies"}
+    prospect: ClassVar[Prospect] = Prospect(least=0.1, most=1.0, half=0.8)
 
     count: int = number(512, 1, 100_000)
     bandwidth: float = number(10.0, 1e-3, 1e3)
