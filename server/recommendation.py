@@ -24,7 +24,7 @@ from common.generator.codec import Codec
 from common.generator.pca_codec import PcaCodec
 from common.generator.scale import Scale
 from common.generator.sensor_codec import SensorCodec
-from common.method import Method
+from common.method import Method, Prospect
 from common.methods import NAMES, build
 from common.motion.recording import SKELETON
 from common.motion.sensors import SENSOR
@@ -74,11 +74,12 @@ class Candidate:
     dimension: int
     noise: float
     left: float
+    measured: bool
 
     @property
     def line(self) -> str:
         """Size, noise and outlook."""
-        outlook = "no better than public-only"
+        outlook = "no better than public-only" if self.measured else "not measured yet"
         if self.left < _NO_GAIN:
             outlook = f"about {percent(self.left)} of public-only's distance to people left"
         return (
@@ -149,7 +150,13 @@ def recommend(facts: Facts, assets: Assets, options: Mapping[str, Any] | None = 
 def _candidate(method: Method, facts: Facts) -> Candidate:
     noise = facts.noise * math.sqrt(method.dimension)
     left = method.prospect.left(noise)
-    return Candidate(method=method.name, dimension=method.dimension, noise=noise, left=left)
+    return Candidate(
+        method=method.name,
+        dimension=method.dimension,
+        noise=noise,
+        left=left,
+        measured=method.prospect != Prospect(),
+    )
 
 
 def stated_assets(modality: str, labels: int, latent: int = LATENT) -> Assets:

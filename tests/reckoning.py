@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def all_back(federation: Federation, seconds: float = 240) -> None:
         lambda: federation.rounds_done() > before and latest(federation) == set(federation.sites),
         seconds,
     )
+
+
+@contextmanager
+def under_way(federation: Federation) -> Iterator[None]:
+    """Server and sites started, all of them in a round; whatever runs is ended afterwards."""
+    try:
+        federation.start_server()
+        federation.start_sites()
+        all_back(federation)
+        yield
+    finally:
+        federation.stop()
 
 
 def paused(federation: Federation) -> int:

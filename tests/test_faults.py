@@ -21,6 +21,7 @@ from tests.reckoning import (
     paused,
     require_consistent,
     transcript,
+    under_way,
 )
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
@@ -34,13 +35,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
         tmp_path_factory.mktemp("faults"), trust="local", rounds=2000, min_sites=2, deadline=20
     )
     federation.prepare()
-    try:
-        federation.start_server()
-        federation.start_sites()
-        all_back(federation)
+    with under_way(federation):
         yield federation
-    finally:
-        federation.stop()
 
 
 @pytest.mark.parametrize("victim", ["superlink", "superexec", "front", "conductor"])

@@ -19,7 +19,7 @@ from common.key_folder import KeyFolder
 from common.signing import load_key
 from tests.deployed import Federation, wait_for
 from tests.process_tree import left_behind
-from tests.reckoning import all_back, latest, paused, require_consistent
+from tests.reckoning import all_back, latest, paused, require_consistent, under_way
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 SHORT, CARD_SHORT = 15, 90  # seconds
@@ -44,13 +44,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     federation.prepare()
     with federation.site("east").open("a") as file:
         file.write("pace = 0.0\n")  # libfaketime refuses the sleep that a pace takes
-    try:
-        federation.start_server()
-        federation.start_sites()
-        all_back(federation)
+    with under_way(federation):
         yield federation
-    finally:
-        federation.stop()
 
 
 def test_a_clock_two_hours_off_works_and_one_past_the_cards_refuses_in_words(

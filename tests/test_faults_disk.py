@@ -12,7 +12,7 @@ from common.storage import held
 from server.rounds import LOCK
 from tests.deployed import Federation, wait_for
 from tests.process_tree import left_behind
-from tests.reckoning import all_back, checkpoint_of, latest, require_consistent
+from tests.reckoning import all_back, checkpoint_of, latest, require_consistent, under_way
 from tests.small_disk import fill, free, small_disk
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
@@ -39,13 +39,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     )
     with ExitStack() as federation.disks:
         federation.prepare()
-        try:
-            federation.start_server()
-            federation.start_sites()
-            all_back(federation)
+        with under_way(federation):
             yield federation
-        finally:
-            federation.stop()
 
 
 def test_a_site_with_a_full_disk_refuses_and_goes_on_once_there_is_space(

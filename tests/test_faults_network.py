@@ -13,7 +13,7 @@ import pytest
 from tests.deployed import Federation
 from tests.namespaces import Network, listening, network
 from tests.process_tree import left_behind
-from tests.reckoning import all_back, latest, require_consistent
+from tests.reckoning import all_back, latest, require_consistent, under_way
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 PARTITION = 30.0  # seconds
@@ -39,14 +39,8 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
             deadline=20, host=made.address, around={site: made.around(site) for site in sites},
         )  # fmt: skip
         federation.prepare()
-        try:
-            federation.start_server()
-            federation.start_sites()
-            found = Apart(federation, made)
-            all_back(federation)
-            yield found
-        finally:
-            federation.stop()
+        with under_way(federation):
+            yield Apart(federation, made)
 
 
 def test_a_site_needs_no_inbound_port_and_cannot_reach_the_control_interface(apart: Apart) -> None:

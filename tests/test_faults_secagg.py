@@ -14,7 +14,14 @@ import pytest
 
 from tests.deployed import Federation, wait_for
 from tests.process_tree import descendant, left_behind
-from tests.reckoning import all_back, charges, checkpoint_of, paused, require_consistent, transcript
+from tests.reckoning import (
+    charges,
+    checkpoint_of,
+    paused,
+    require_consistent,
+    transcript,
+    under_way,
+)
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 SITES = ("east", "north", "south", "west")
@@ -28,13 +35,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
         tmp_path_factory.mktemp("secagg"), sites=SITES, rounds=500, min_sites=3, deadline=20
     )
     federation.prepare()
-    try:
-        federation.start_server()
-        federation.start_sites()
-        all_back(federation)
+    with under_way(federation):
         yield federation
-    finally:
-        federation.stop()
 
 
 class Round:

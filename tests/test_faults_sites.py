@@ -11,7 +11,16 @@ import pytest
 
 from tests.deployed import Federation, wait_for
 from tests.process_tree import left_behind
-from tests.reckoning import all_back, charges, checkpoint_of, latest, paused, require_consistent, transcript
+from tests.reckoning import (
+    all_back,
+    charges,
+    checkpoint_of,
+    latest,
+    paused,
+    require_consistent,
+    transcript,
+    under_way,
+)
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 DEADLINE = 20
@@ -29,13 +38,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
         folder, trust="local", rounds=2000, min_sites=2, deadline=DEADLINE, around={"west": lying}
     )
     federation.prepare()
-    try:
-        federation.start_server()
-        federation.start_sites()
-        all_back(federation)
+    with under_way(federation):
         yield federation
-    finally:
-        federation.stop()
 
 
 def _said_of(federation: Federation, site: str) -> list[str]:
