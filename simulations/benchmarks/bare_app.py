@@ -17,7 +17,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-_POLL = 0.05
+_POLL = 0.25
+_EAGER = 0.1
 _TTL = 600.0
 
 server = ServerApp()
@@ -49,6 +50,7 @@ def main(grid: Grid, context: Context) -> None:
 def _exchange(grid: Grid, nodes: list[int], content: RecordDict, up: list[object]) -> None:
     """One question to all and the sum of their answers."""
     content["wanted"] = ConfigRecord({"json": json.dumps(up)})
+    began = time.monotonic()
     waiting = set(grid.push_messages([Message(content, node, "train", ttl=_TTL) for node in nodes]))
     total: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
     while waiting:
@@ -56,7 +58,7 @@ def _exchange(grid: Grid, nodes: list[int], content: RecordDict, up: list[object
             waiting.remove(reply.metadata.reply_to_message_id)
             for name, array in reply.content.array_records["arrays"].items():
                 total[name] = total.get(name, np.zeros(())) + array.numpy()
-        time.sleep(_POLL)
+        time.sleep(min(_POLL, _EAGER * (time.monotonic() - began)))
 
 
 def _content(header: int, arrays: list[int]) -> RecordDict:
