@@ -1,14 +1,15 @@
 """Messages as Flower carries them: a header of protobuf and tensors' bytes beside it; light to import.
 
-A header is one protobuf message in a ConfigRecord; tensors travel beside it in an ArrayRecord, a seal
-in a record of its own. Whatever does not decode to exactly what is expected is MALFORMED, and what is too
-large is so before it is hashed or read.
+A header is one protobuf message in a ConfigRecord; tensors travel beside it in an ArrayRecord, as one Array
+because Flower asks for each Array by itself; a seal in a record of its own. Whatever does not decode to
+exactly what is expected is MALFORMED, and what is too large is so before it is hashed or read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
+from itertools import accumulate, pairwise
 from typing import Final, ParamSpec, TypeVar, cast
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
@@ -28,6 +29,8 @@ CHANNEL: Final = (
 )
 """How both ends of the gate's socket are opened: for messages up to what a parcel holds, without proxies."""
 MAX_SEAL: Final = 1024
+_INDEX_LENGTH: Final = 4
+_MAX_INDEX: Final = 2**16
 _MAX_KIND: Final = 32
 _MAX_NAME: Final = 64
 _WITH_ARRAYS: Final = frozenset({"Plan", "Query", "Release"})
@@ -56,13 +59,24 @@ def strict(decode: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
-def pack(header: Message, arrays: Mapping[str, Array] | None = None) -> RecordDict:
-    """A message with its arrays."""
+def pack(header: Message, arrays: Mapping[str, bytes] | None = None) -> RecordDict:
+    """A message with the bytes of its arrays."""
     kind, body = header.DESCRIPTOR.name, header.SerializeToString(deterministic=True)
     content = RecordDict({"header": ConfigRecord({"kind": kind, "body": body})})
     if arrays is not None:
-        content["arrays"] = ArrayRecord(dict(arrays))
+        content["arrays"] = array_record(arrays)
     return content
+
+
+def array_record(arrays: Mapping[str, bytes]) -> ArrayRecord:
+    """Arrays as they travel: an index's length in four bytes, the index, and their bytes."""
+    index = gate_pb2.Index(names=list(arrays), sizes=[len(data) for data in arrays.values()])
+    told = index.SerializeToString(deterministic=True)
+    return _record(b"".join([len(told).to_bytes(_INDEX_LENGTH, "big"), told, *arrays.values()]))
+
+
+def _record(joined: bytes) -> ArrayRecord:
+    return ArrayRecord({"arrays": Array(dtype="", shape=(), stype="fedmotion", data=joined)})
 
 
 def unpack(content: RecordDict, kind: type[M]) -> M:
@@ -86,7 +100,7 @@ def require_form(content: RecordDict) -> None:
         raise ValueError("a header has a kind and a body")
     body_of(content)
     if kind in _WITH_ARRAYS:
-        _require_sizes(content.array_records["arrays"])
+        arrays_of(content)
     if "seal" in content:
         seal_of(content)
 
@@ -119,17 +133,33 @@ def seal_of(content: RecordDict) -> bytes:
     return body
 
 
-def _require_sizes(record: ArrayRecord) -> None:
-    size = sum(len(name) + len(array.data) for name, array in record.items())
-    if len(record) > MAX_ARRAYS or size > MAX_BYTES:
-        raise ValueError("too many or too large arrays")
-
-
-def arrays_of(content: RecordDict) -> dict[str, bytes]:
-    """The bytes of its arrays, by name."""
+@strict
+def joined_of(content: RecordDict) -> bytes:
+    """The bytes of all its arrays in one, as they travel."""
     record = content.array_records["arrays"]
-    _require_sizes(record)
-    return {name: array.data for name, array in record.items()}
+    if set(record) != {"arrays"}:
+        raise ValueError("arrays travel as one")
+    data = record["arrays"].data
+    if len(data) > MAX_BYTES:
+        raise ValueError("too large arrays")
+    return data
+
+
+@strict
+def arrays_of(content: RecordDict) -> dict[str, memoryview]:
+    """The bytes of its arrays, by name; nothing is copied."""
+    view = memoryview(joined_of(content))
+    start = _INDEX_LENGTH + int.from_bytes(view[:_INDEX_LENGTH], "big")
+    if not _INDEX_LENGTH <= start <= min(len(view), _INDEX_LENGTH + _MAX_INDEX):
+        raise ValueError("too large an index of arrays, or none")
+    index = gate_pb2.Index.FromString(bytes(view[_INDEX_LENGTH:start]))
+    ends = list(accumulate(index.sizes, initial=start))
+    if len(ends) != len(index.names) + 1 or len(index.names) > MAX_ARRAYS or ends[-1] != len(view):
+        raise ValueError("too many arrays, or other ones than their index says")
+    found = {name: view[first:end] for name, (first, end) in zip(index.names, pairwise(ends), strict=True)}
+    if len(found) != len(index.names):
+        raise ValueError("two arrays of one name")
+    return found
 
 
 def encode_refusal(code: RefusalCode) -> RecordDict:
@@ -165,7 +195,7 @@ def to_parcel(content: RecordDict) -> gate_pb2.Parcel:
         kind=kind_of(content),
         body=body_of(content),
         seal=seal_of(content) if "seal" in content else b"",
-        arrays=arrays_of(content) if "arrays" in content else {},
+        arrays=joined_of(content) if "arrays" in content else b"",
     )
 
 
@@ -174,13 +204,8 @@ def from_parcel(parcel: gate_pb2.Parcel) -> RecordDict:
     """The inverse of `to_parcel`."""
     content = RecordDict({"header": ConfigRecord({"kind": parcel.kind, "body": parcel.body})})
     if parcel.arrays or parcel.kind in _WITH_ARRAYS:
-        content["arrays"] = ArrayRecord({name: as_array(data) for name, data in parcel.arrays.items()})
+        content["arrays"] = _record(parcel.arrays)
     if parcel.seal:
         content["seal"] = ConfigRecord({"body": parcel.seal})
     require_form(content)
     return content
-
-
-def as_array(data: bytes) -> Array:
-    """Bytes that hold their own type and shape, as Flower carries them."""
-    return Array(dtype="", shape=(), stype="fedmotion", data=data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import Array, RecordDict
+from flwr.app import RecordDict
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,7 +25,13 @@ _NPY = re.compile(
 
 def packed(header: Message, arrays: Mapping[str, Tensor]) -> RecordDict:
     """A message with tensors beside it."""
-    return pack(header, {name: Array(as_numpy(tensor)) for name, tensor in arrays.items()})
+    return pack(header, {name: _npy(tensor) for name, tensor in arrays.items()})
+
+
+def _npy(tensor: Tensor) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, as_numpy(tensor), version=(1, 0), allow_pickle=False)
+    return file.getvalue()
 
 
 def as_numpy(tensor: Tensor) -> NDArray[Any]:
@@ -37,13 +44,13 @@ def read_arrays(content: RecordDict) -> dict[str, Tensor]:
     return {name: _tensor(data) for name, data in arrays_of(content).items()}
 
 
-def _tensor(content: bytes) -> Tensor:
+def _tensor(content: memoryview) -> Tensor:
     """A plain NumPy file as a tensor: five types in row order, and no more allocated than was sent.
 
     NumPy's own reader evaluates the header as Python and reserves what it claims.
     """
     end = 10 + int.from_bytes(content[8:10], "little")
-    header = _NPY.fullmatch(content[:end])
+    header = _NPY.fullmatch(bytes(content[:end]))
     if header is None or len(header[0]) != end:
         raise ValueError("not a plain NumPy array of float32, float64, int16, int32 or int64")
     dtype = np.dtype(header[1].decode())

@@ -745,26 +745,6 @@ class Parcel(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class ArraysEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.bytes
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.bytes = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     KIND_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     SEAL_FIELD_NUMBER: _builtins.int
@@ -773,15 +753,15 @@ class Parcel(_message.Message):
     body: _builtins.bytes
     seal: _builtins.bytes
     """a Seal; empty: none"""
-    @_builtins.property
-    def arrays(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]: ...
+    arrays: _builtins.bytes
+    """an Index's length in 4 bytes, the Index, and the arrays one after the other"""
     def __init__(
         self,
         *,
         kind: _builtins.str = ...,
         body: _builtins.bytes = ...,
         seal: _builtins.bytes = ...,
-        arrays: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
+        arrays: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -790,6 +770,32 @@ class Parcel(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Parcel: _TypeAlias = Parcel  # noqa: Y015
+
+@_typing.final
+class Index(_message.Message):
+    """Which arrays follow, and how many bytes each has. They travel as one: Flower asks for each of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        sizes: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names", "sizes", b"sizes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Index: _TypeAlias = Index  # noqa: Y015
 
 @_typing.final
 class StatusRequest(_message.Message):

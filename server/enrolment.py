@@ -23,6 +23,7 @@ _log = logging.getLogger("fedmotion.server")
 _POLL = 0.2
 _SOON, _LATEST = 5.0, 600.0  # seconds until a node that did not accept is asked again: doubled each time
 _HELLO_SECONDS = 60.0
+_SETTLE = 2.0  # seconds in which others may come that are then asked in the same exchange
 _PASSING = {RefusalCode.UNAVAILABLE, RefusalCode.NOT_AGREED, RefusalCode.EXPIRED, RefusalCode.FOREIGN}
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class Enrolment:
         self._enrolled: dict[str, _Enrolled] = {}
         self._declined: dict[str, str] = {}
         self._tried: dict[int, _Tried] = {}
+        self._arrived: tuple[set[int], float] = (set(), 0.0)
         self.refusals: Counter[RefusalCode] = Counter()
 
     @property
@@ -165,12 +167,19 @@ class Enrolment:
             return
         now, known = time.monotonic(), {entry.node for entry in self._enrolled.values()}
         due = {n for n in self._exchange.online() - known if self._tried.get(n, _Tried()).again <= now}
-        if not due:
+        if not due or self._others_may_come(due, len(due | known), now):
             return
         self._tried.update({n: self._tried.get(n, _Tried()).once_more(now) for n in due})
         named = self._exchange.hello(due, min(_HELLO_SECONDS, self._patience.answer))
         wanted = {member.site for member in self._plan.roster} - set(self._declined)
         self._put({node: site for node, site in sorted(named.items()) if site in wanted})
+
+    def _others_may_come(self, due: set[int], there: int, now: float) -> bool:
+        """Whether to wait with the nodes that are `due`, as no round can begin without others."""
+        if due != self._arrived[0]:
+            self._arrived = due, now
+        settled = now - self._arrived[1] >= min(_SETTLE, self._patience.gather / 4)
+        return not settled and there < len(self._plan.roster) and len(self.present()) < self._plan.min_sites
 
     def _all_nodes(self) -> list[int]:
         """All nodes, once as many are connected as the run expects: without a roster any may be any site."""

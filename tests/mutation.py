@@ -13,7 +13,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from common.parcel import as_array
+from common.errors import Refusal
+from common.parcel import array_record, arrays_of, joined_of
 from protos import gate_pb2
 
 KINDS = [message.name for message in gate_pb2.DESCRIPTOR.message_types_by_name.values()]
@@ -139,7 +140,7 @@ def change_records(content: RecordDict, draw: Random) -> RecordDict:
     elif what == 2:
         records[name] = MetricRecord({"loss": draw.choice(REAL)})
     elif what == 3:
-        records[name] = ArrayRecord({"total": as_array(draw.choice(BYTES))})
+        records[name] = array_record({"total": draw.choice(BYTES)})
     else:
         odd: list[Any] = ["text", 3, 2.5, True, [1, 2], [b"x"], ["a"]]
         records[name] = ConfigRecord({"kind": draw.choice(odd), "body": draw.choice(odd)})
@@ -150,12 +151,15 @@ def change_arrays(content: RecordDict, draw: Random) -> RecordDict:
     """One array: damaged, of another type or shape, a pickle, an archive, renamed, doubled or gone."""
     if "arrays" not in content.array_records:
         return content
-    arrays = dict(content.array_records["arrays"])
+    try:
+        arrays = {name: bytes(data) for name, data in arrays_of(content).items()}
+    except Refusal:  # changed already
+        return content
     if not arrays:
-        return RecordDict({**content, "arrays": ArrayRecord({"a": as_array(draw.choice(BYTES))})})
+        return RecordDict({**content, "arrays": array_record({"a": draw.choice(BYTES)})})
     name = draw.choice(sorted(arrays))
-    data = arrays[name].data
-    what = draw.randrange(8)
+    data = arrays[name]
+    what = draw.randrange(9)
     if what == 0:
         arrays[draw.choice(TEXTS)[:300]] = arrays.pop(name)
     elif what == 1:
@@ -163,14 +167,16 @@ def change_arrays(content: RecordDict, draw: Random) -> RecordDict:
     elif what == 2:
         arrays = {**arrays, **{f"{name}{i}": arrays[name] for i in range(draw.choice([1, 3, 300]))}}
     elif what == 3:
-        arrays[name] = _array(damaged(data, draw))
+        arrays[name] = damaged(data, draw)
+    elif what == 4:
+        return RecordDict({**content, "arrays": _as_one(damaged(joined_of(content), draw))})
     else:
-        arrays[name] = _array(draw.choice(FORGED)(data))
-    return RecordDict({**content, "arrays": ArrayRecord(arrays)})
+        arrays[name] = draw.choice(FORGED)(data)
+    return RecordDict({**content, "arrays": array_record(arrays)})
 
 
-def _array(data: bytes) -> Array:
-    return Array("float32", (1,), "numpy.ndarray", data)
+def _as_one(data: bytes) -> ArrayRecord:
+    return ArrayRecord({"arrays": Array("float32", (1,), "numpy.ndarray", data)})
 
 
 def npy(value: Any) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, RecordDict
 from google.protobuf.message import Message
 
 from common import parcel
@@ -41,9 +41,7 @@ def large(talk: Conversation) -> dict[str, RecordDict]:
         "a long transcript": with_body(talk.asked["Query"], seen),
         "endless labels": with_body(plan, labels),
         "endless options": with_body(plan, options),
-        "an endless shape": RecordDict(
-            {**talk.asked["Query"], "arrays": ArrayRecord({"w": parcel.as_array(shape)})}
-        ),
+        "an endless shape": RecordDict({**talk.asked["Query"], "arrays": parcel.array_record({"w": shape})}),
     }
 
 

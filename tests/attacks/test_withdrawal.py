@@ -17,6 +17,7 @@ from client.mechanism import SampledGaussian
 from client.users import Share, Users, load_users
 from client.withdrawal import Tombstones
 from common.noise import Source
+from common.parcel import joined_of
 from common.query import Release
 from common.wire import encode_release
 from tests.small_site import ask, crowd, make_gate, make_plan, make_state, new_ledger
@@ -148,7 +149,7 @@ def test_nothing_of_a_withdrawal_leaves_the_site(tmp_path: Path) -> None:
             assert isinstance(said, bytes)
             assert not any(mark.encode() in said for mark in marks)
             assert release.charge == 1
-            sizes.add((len(said), len(content.array_records["arrays"]["total"].data)))
+            sizes.add((len(said), len(joined_of(content))))
     assert len(sizes) == 1
 
 

@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from common import parcel
 from common.errors import Refusal, RefusalCode
-from common.parcel import MAX_HEADER, encode_refusal, from_parcel, require_form, to_parcel
+from common.parcel import (
+    MAX_ARRAYS,
+    MAX_HEADER,
+    arrays_of,
+    encode_refusal,
+    from_parcel,
+    require_form,
+    to_parcel,
+)
 from common.query import Acceptance
 from common.wire import decode_plan, decode_query, encode_acceptance, encode_plan, encode_query
 from protos import gate_pb2
@@ -75,6 +83,41 @@ def test_names_count_towards_the_size_of_arrays(monkeypatch: pytest.MonkeyPatch)
     require_form(encode_plan(PLAN, {"a": torch.zeros(10)}))
     malformed(encode_plan(PLAN, {"a" * 500: torch.zeros(10)}))
     malformed(encode_plan(PLAN, {"a": torch.zeros(200)}))
+
+
+def _told(names: list[str], sizes: list[int], data: bytes, length: int | None = None) -> RecordDict:
+    """A query whose arrays' index says this."""
+    index = gate_pb2.Index(names=names, sizes=sizes).SerializeToString()
+    joined = (len(index) if length is None else length).to_bytes(4, "big") + index + data
+    record = ArrayRecord({"arrays": Array("", (), "fedmotion", joined)})
+    return RecordDict({**QUERY, "arrays": record})
+
+
+INDEXES: dict[str, tuple[Any, ...]] = {
+    "fewer sizes": (["a", "b"], [4], b"1234"),
+    "more bytes": (["a"], [4], b"12345"),
+    "fewer bytes": (["a"], [4], b"123"),
+    "a name twice": (["a", "a"], [2, 2], b"1234"),
+    "sizes that run over": (["a", "b"], [2**64 - 1, 5], b"1234"),
+    "too many": ([str(i) for i in range(MAX_ARRAYS + 1)], [0] * (MAX_ARRAYS + 1), b""),
+    "too long an index": (["a" * 2**16], [0], b""),
+    "an index longer than all": (["a"], [4], b"1234", 2**32 - 1),
+    "half an index": (["a"], [4], b"1234", 3),
+}
+
+
+@pytest.mark.parametrize("told", INDEXES.values(), ids=INDEXES)
+def test_arrays_are_as_many_and_as_long_as_their_index_says(told: tuple[Any, ...]) -> None:
+    assert arrays_of(_told(["a", "b"], [1, 3], b"1234")) == {"a": b"1", "b": b"234"}
+    malformed(_told(*told))
+
+
+def test_arrays_travel_as_one() -> None:
+    """Flower carries each Array of a record in two requests of its own, at every hop."""
+    query = QUERY.array_records["arrays"]
+    assert len(query) == 1 and len(arrays_of(QUERY)) == len(STATE.arrays) > 1
+    malformed(RecordDict({**QUERY, "arrays": ArrayRecord({**query, "more": query["arrays"]})}))
+    malformed(RecordDict({**QUERY, "arrays": ArrayRecord({})}))
 
 
 def test_a_parcel_of_another_form_is_malformed() -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common import parcel, wire
 from common.errors import Refusal, RefusalCode
-from common.parcel import MAX_ARRAYS, MAX_HEADER, encode_refusal
+from common.parcel import MAX_ARRAYS, MAX_HEADER, array_record, arrays_of, encode_refusal
 from common.query import Acceptance, Release
 from protos import gate_pb2
 from tests.small_site import ask, make_plan, make_state
@@ -132,7 +132,7 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_an_array_that_is_not_plain_numbers_is_refused(body: bytes) -> None:
     content = wire.encode_release(a_release())
-    content["arrays"] = ArrayRecord({"total": Array("float32", (3,), "numpy.ndarray", body)})
+    content["arrays"] = array_record({"total": body})
     malformed(wire.decode_release, content, QUERY, PLAN)
 
 
@@ -197,7 +197,7 @@ def test_an_empty_message_is_refused() -> None:
 def test_no_mutated_message_does_anything_but_decode_or_refuse() -> None:
     """Bytes changed at random places of header and arrays; a release that decodes has the right shape."""
     draw = random.Random(0)
-    body = wire.encode_release(a_release()).array_records["arrays"]["total"].data
+    body = bytes(arrays_of(wire.encode_release(a_release()))["total"])
     header = wire.encode_release(a_release()).config_records["header"]["body"]
     assert isinstance(header, bytes)
     for _ in range(1500):
@@ -207,7 +207,7 @@ def test_no_mutated_message_does_anything_but_decode_or_refuse() -> None:
             part[draw.randrange(min(len(part), 200))] = draw.randrange(256)
         content = RecordDict({
             "header": ConfigRecord({"kind": "Release", "body": bytes(parts[0])}),
-            "arrays": ArrayRecord({"total": Array("float32", (1,), "numpy.ndarray", bytes(parts[1]))}),
+            "arrays": array_record({"total": bytes(parts[1])}),
         })  # fmt: skip
         try:
             release = wire.decode_release(content, QUERY, PLAN)

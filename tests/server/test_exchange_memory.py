@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 import pytest
 import torch
-from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from common.plain_arrays import read_arrays
+from common.plain_arrays import packed, read_arrays
+from protos import gate_pb2
 from server import exchange
 from server.exchange import Exchange
 from simulations.grid import InProcessGrid
@@ -19,8 +20,7 @@ VALUES = 1000
 
 
 def answer(message: Message, context: Context) -> Message:
-    array = Array(torch.ones(VALUES).numpy())
-    return Message(RecordDict({"arrays": ArrayRecord({"total": array})}), reply_to=message)
+    return Message(packed(gate_pb2.Release(), {"total": torch.ones(VALUES)}), reply_to=message)
 
 
 class Ready(InProcessGrid):
