@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -38,7 +39,6 @@ _FLOWER: Final = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",  # a message waits for the next look: by default a second
 }
 _PASSED_ON: Final = ("LANG", "LC_ALL", "TZ", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 """Of its starter's environment the messenger gets these alone: it runs a stranger's code."""
@@ -83,6 +83,7 @@ def _gate(outline: Outline, users: Runners) -> Child:
 def _supernode(outline: Outline, users: Runners, coordinator: Card, program: Path) -> Child:
     places = outline.places
     node = {"site": outline.name, "socket": str(places.socket)}
+    _write_courier(places)
     command = [
         str(program),
         "--superlink", coordinator.address,
@@ -110,9 +111,22 @@ def _supernode(outline: Outline, users: Runners, coordinator: Card, program: Pat
     )
 
 
+def _write_courier(places: Places) -> None:
+    """The SuperNode's `flower-superexec`; where no program can be run from there, it finds Flower's.
+
+    A SuperNode that lost it would live on and hear nothing: it is started again until its SuperNode ends.
+    """
+    places.programs.mkdir(mode=0o755, exist_ok=True)
+    program = places.programs / "flower-superexec"
+    run = f'{shlex.quote(sys.executable)} -P -m client.courier "$@"'
+    text = f"#!/bin/sh\nuntil {run}; do sleep 1; done\n"
+    write_atomically(program, text.encode())
+    program.chmod(0o755)
+
+
 def _environment(places: Places) -> Mapping[str, str]:
     """Of the messenger: a home of its own, Flower without telemetry, update check and installations."""
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
+    programs = os.pathsep.join([str(places.programs), str(Path(sys.executable).parent), os.defpath])
     home = {"HOME": str(places.flower), "FLWR_HOME": str(places.flower), "TMPDIR": str(places.flower)}
     return {**passed_on, "PATH": programs, "PYTHONUNBUFFERED": "1", **home, **_FLOWER}

@@ -69,6 +69,11 @@ class Places:
         return self.run / "authority.pem"
 
     @property
+    def programs(self) -> Path:
+        """What the messenger finds before Flower's own programs."""
+        return self.run / "bin"
+
+    @property
     def gate(self) -> Path:
         """The gate's own folder, which the messenger may enter and not write to."""
         return self.run / "gate"

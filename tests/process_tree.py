@@ -38,6 +38,11 @@ def descendant(parent: int, program: str) -> int | None:
     return None
 
 
+def child(parent: int, words: str) -> int | None:
+    """The number of a child of `parent` whose command line has these words; None where there is none now."""
+    return next((pid for pid, above, line in processes() if above == parent and words in line), None)
+
+
 def left_behind(folder: Path) -> dict[int, str]:
     """Command lines of processes that work in `folder` or name it, by number."""
     found = {}

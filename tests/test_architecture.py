@@ -99,10 +99,10 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 
 
 def test_keys_joining_supervisors_and_the_messenger_never_load_torch() -> None:
-    """A ClientApp process starts for every message, a supervisor stays for weeks."""
+    """A ClientApp is a fork for every message, a supervisor stays for weeks."""
     light = (
         "common.keys_cli", "client.joining", "server.admission_cli", "client.operation", "server.operation",
-        "client.app", "client.remote",
+        "client.app", "client.courier", "client.remote",
     )  # fmt: skip
     code = f"import sys, {', '.join(light)}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.deployed import Federation, wait_for
-from tests.process_tree import descendant, left_behind, processes
+from tests.process_tree import child, descendant, left_behind, processes
 from tests.reckoning import (
     all_back,
     charges,
@@ -64,13 +64,33 @@ def test_rounds_go_on_when_a_gate_is_killed(running: Federation, record_property
     record_property("crash", "gate")
 
 
+def _courier(federation: Federation, site: str) -> int:
+    """The process of which each ClientApp of a site is a fork."""
+    supernode = federation.process(site, "supernode")
+    shell = int(wait_for("its program", lambda: child(supernode, "flower-superexec"), 60))
+    return int(wait_for("a courier", lambda: child(shell, "client.courier"), 60))
+
+
 def test_rounds_go_on_when_a_clientapp_is_killed(running: Federation, record_property: Note) -> None:
-    supernode, deadline = running.process("north", "supernode"), time.monotonic() + 60
-    while (number := descendant(supernode, "flwr-clientapp")) is None:  # it lives for one message
+    courier, deadline = _courier(running, "north"), time.monotonic() + 60
+    while (number := child(courier, "client.courier")) is None:  # it lives for one message
         assert time.monotonic() < deadline
     os.kill(number, signal.SIGKILL)
     running.goes_on()
+    all_back(running)
     record_property("crash", "clientapp")
+
+
+def test_rounds_go_on_when_a_courier_is_killed_and_it_comes_back(
+    running: Federation, record_property: Note
+) -> None:
+    """Its SuperNode lives on: alone it would take messages and answer none."""
+    number = _courier(running, "west")
+    os.kill(number, signal.SIGKILL)
+    running.goes_on(1)
+    all_back(running)
+    assert _courier(running, "west") != number
+    record_property("crash", "courier")
 
 
 def test_rounds_go_on_when_a_supernode_is_killed_and_it_comes_back(

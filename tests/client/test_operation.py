@@ -15,6 +15,7 @@ import pytest
 
 from common import supervised
 from common.process import Process
+from tests.process_tree import child
 from tests.started import StartedSite, wait_for
 
 
@@ -68,6 +69,22 @@ def test_the_messenger_gets_nothing_of_its_starters_environment(site: StartedSit
     names = {line.partition(b"=")[0].decode() for line in environment if line}
     assert {"FLWR_TELEMETRY_ENABLED", "FLWR_DISABLE_UPDATE_CHECK", "FLWR_HOME"} <= names
     assert "OMP_NUM_THREADS" not in names and "PYTEST_CURRENT_TEST" not in names
+
+
+def test_a_killed_courier_comes_back_though_its_supernode_does_not_miss_it(site: StartedSite) -> None:
+    supernode = site.child("supernode").pid
+    assert supernode is not None
+
+    def courier() -> int | None:
+        shell = child(supernode, str(site.places.programs / "flower-superexec"))
+        return None if shell is None else child(shell, "client.courier")
+
+    wait_for(lambda: courier() is not None)
+    first = courier()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: courier() not in (None, first))
+    assert site.child("supernode").pid == supernode
 
 
 def test_a_second_start_is_refused_in_one_line(site: StartedSite) -> None:
