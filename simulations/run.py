@@ -20,6 +20,7 @@ from client.ledger import Ledger
 from client.site import SiteFile
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.event import PrivacyEvent
+from common.generator.onlooker import looked_on
 from common.generator.shared import SharedGenerator
 from common.method import Usual
 from common.methods import AUTO
@@ -52,6 +53,7 @@ SETTINGS = "simulation.json"
 UNUSED = "not_used.txt"
 _UNFINISHED = {LOCK, f".{SETTINGS}.new"}  # what a crash or a full disk can leave before there are settings
 _SHOWN_UNUSED = 3
+_EVALUATING = "evaluating against held-out people (in simulation only)"
 _REFERENCE_PEOPLE = 1000
 
 
@@ -177,7 +179,10 @@ def _run(
                 run_inprocess(folder, data)
         _require_rounds(folder)
     checkpoint = Checkpoint.load(folder)
-    with console.status("evaluating against held-out people (in simulation only)"):
+    with (
+        console.status(_EVALUATING) as status,
+        looked_on(lambda what, step, steps: status.update(f"{_EVALUATING}: {what} {step:,} / {steps:,}")),
+    ):
         measured = measure(config, checkpoint, data, public)
     run = {
         **_describe(config, checkpoint, folder, sites),

@@ -13,6 +13,7 @@ from common.generator.adam import ADAM
 from common.generator.assets import under
 from common.generator.condition import Condition
 from common.generator.design import number
+from common.generator.onlooker import steps
 from common.generator.shared import SharedGenerator
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
@@ -53,7 +54,7 @@ class FittedGenerator(SharedGenerator):
         objective = self.objective_of(self.assets, self.network, replicas=1)
         random = torch.Generator().manual_seed(seed)
         arrays = ADAM.start(start)
-        for step in range(self.fit_steps):
+        for step in steps("fitting the generator", self.fit_steps):
             latents, labels = draw(self.fit_batch, random)
             examples = self._examples(
                 objective.draw(1, _Random(len(latents), random)), latents, labels, random
