@@ -68,6 +68,13 @@ class FittedGenerator(SharedGenerator):
             arrays = ADAM.moved(arrays, dict(zip(moving, found, strict=True)), step + 1, rate, 0.999)
         return under("ema/", arrays)
 
+    def public_draw(self, latents: Tensor, labels: Tensor, seed: int) -> Draw:
+        """What the generator is fitted to where nobody takes part: public `latents` `[n, latent]`.
+
+        A method that brings public motions of its own fits those.
+        """
+        return resampled(latents, labels)
+
     def _examples(
         self, drawn: Mapping[str, Tensor], latents: Tensor, labels: Tensor, random: torch.Generator
     ) -> dict[str, Tensor]:

@@ -8,12 +8,11 @@ S <- S - rate grad_S sum over layers of (1 - cos(grad_theta L(S), g)). Every `lo
 anew, and S is to serve many classifiers and not one. After the last round the shared denoiser is trained
 on S.
 
-Not as in the paper: theta starts anew in every round unless `loop` says otherwise (an untrained one tells
-means and spreads of labels; one trained on S soon tells nothing but how to leave its borders, and S
-wanders off: docs/methods/psg.md has the figures); S are latents of the public codec; S moves by Adam, whose steps do not shrink with
-the gradient of a cosine; a round is one matching step (the paper's batches of an outer iteration are
-rounds here); and the generator is trained on S smoothed (common/generator/smoothing.py), since on a few
-points a denoiser learns the points.
+Not as in the paper: theta starts anew in every round unless `loop` says otherwise, since with one that is
+taught in between the set ran past people at the same rate (docs/methods/psg.md has the figures); S are
+latents of the public codec; S moves by Adam, whose steps do not shrink with the gradient of a cosine; a
+round is one matching step (the paper's batches of an outer iteration are rounds here); and the generator
+is trained on S smoothed (common/generator/smoothing.py), since on a few points a denoiser learns the points.
 """
 
 from __future__ import annotations
