@@ -124,7 +124,9 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
         return PublicState(0, {**arrays, "seed": torch.tensor(seed)})
 
     def public_draw(self, latents: Tensor, labels: Tensor, seed: int) -> Draw:
-        """The crowd before anybody has voted: the strongest that there is without people."""
+        """Of procedural people, the crowd before anybody has voted."""
+        if not isinstance(self._source, Performed):
+            return super().public_draw(latents, labels, seed)
         _, crowd = self._crowd(self.init(seed))
         return resampled(crowd, self._crowd_labels, self._weights(crowd, torch.zeros(self.dimension), 0.0))
 

@@ -36,7 +36,7 @@ from common.generator.fit import FittedGenerator
 from common.generator.generator import Generator
 from common.generator.objective import masked_mean
 from common.generator.smoothing import smoothed
-from common.method import GradientMethod, PublicState, UserBatch, UserRandom, Usual
+from common.method import GradientMethod, Prospect, PublicState, UserBatch, UserRandom, Usual
 from common.vector import Layout, Vector
 
 _OWN = frozenset(
@@ -60,6 +60,8 @@ class PSG(FittedGenerator, GradientMethod):
     name: ClassVar[str] = "psg"
     training: ClassVar[frozenset[str]] = FittedGenerator.training | _OWN | {"total_rounds"}
     usual: ClassVar[Usual] = Usual(rounds=200, sampling_rate=0.5, clip_norm=0.5)
+
+    prospect: ClassVar[Prospect] = Prospect(least=0.4, most=1.8, half=0.33)
 
     motions: int = number(4, 1, 1024)
     per_label: int = number(50, 1, 1000)

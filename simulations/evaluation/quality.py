@@ -137,8 +137,8 @@ def train_on_public(method: SharedGenerator, corpus: Corpus, rounds: int) -> Gen
     """The same generator, trained as a denoiser on public motions alone, without noise or clip.
 
     As long, at the same rates, and drawn with the same sampler as the method's own: a method that fits
-    its generator to a release takes its `fit_steps` on public motions (those of its own, where it brings any) in place of what was released; any
-    other takes `rounds` steps of `dp_sgd`.
+    its generator to a release takes its `fit_steps` on public motions (those of its own, where it brings
+    any) in place of what was released; any other takes `rounds` steps of `dp_sgd`.
     """
     if isinstance(method, FittedGenerator):
         return _fitted_to_public(method, corpus)

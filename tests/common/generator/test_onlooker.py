@@ -17,7 +17,9 @@ WATCH = Modality(kind="sensor", rate=50.0, window=64, channels=("acc_x",))
 
 
 def _fitted() -> dict[str, torch.Tensor]:
-    method = build("moments", {"fit_steps": 3, "width": 8, "depth": 0}, Assets(SensorCodec(WATCH, ("a", "b"))))
+    method = build(
+        "moments", {"fit_steps": 3, "width": 8, "depth": 0}, Assets(SensorCodec(WATCH, ("a", "b")))
+    )
     assert isinstance(method, Moments)
     latents = torch.randn(8, method.assets.codec.latent, generator=torch.Generator().manual_seed(1))
     return method.fitted(resampled(latents, torch.arange(8) % 2), method.start(0), 0)
