@@ -17,7 +17,9 @@ WATCH = Modality(kind="sensor", rate=50.0, window=64, channels=("acc_x",))
 
 
 def test_public_only_is_fitted_as_long_and_drawn_as_the_methods_own() -> None:
-    method = build("moments", {"fit_steps": 3, "width": 8, "depth": 0}, Assets(SensorCodec(WATCH, ("a", "b"))))
+    method = build(
+        "moments", {"fit_steps": 3, "width": 8, "depth": 0}, Assets(SensorCodec(WATCH, ("a", "b")))
+    )
     assert isinstance(method, Moments)
     windows = torch.randn(8, 64, 1, generator=torch.Generator().manual_seed(1))
     heard: list[tuple[str, int, int]] = []
