@@ -6,7 +6,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -179,10 +180,7 @@ def _run(
                 run_inprocess(folder, data)
         _require_rounds(folder)
     checkpoint = Checkpoint.load(folder)
-    with (
-        console.status(_EVALUATING) as status,
-        looked_on(lambda what, step, steps: status.update(f"{_EVALUATING}: {what} {step:,} / {steps:,}")),
-    ):
+    with _evaluating(console):
         measured = measure(config, checkpoint, data, public)
     run = {
         **_describe(config, checkpoint, folder, sites),
@@ -196,6 +194,16 @@ def _run(
     write_json(folder / RUN, run)
     present(checkpoint, run, repeat_command(config), folder)
     return run
+
+
+@contextmanager
+def _evaluating(console: Console) -> Iterator[None]:
+    """Show that the body evaluates, and how far a fit in it is."""
+    with (
+        console.status(_EVALUATING) as status,
+        looked_on(lambda what, step, steps: status.update(f"{_EVALUATING}: {what} {step:,} / {steps:,}")),
+    ):
+        yield
 
 
 def _training(folder: Path) -> dict[str, Any]:
