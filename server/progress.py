@@ -17,9 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from common.accounting import ACCOUNTANT, epsilon
+from common.errors import InputError
 from common.event import NEIGHBOURING
 from common.plan import Plan
+from common.storage import read_json
 from server.rounds import METRICS
+from server.status import STATUS
 
 _TABLE_SECONDS = 0.25
 _LINE_SECONDS = 10.0
@@ -46,7 +49,15 @@ class Progress:
                 "epsilon spent": readable(row["epsilon"]),
                 "epsilon left": readable(row["epsilon_left"]),
             }
-        return done, {**cells, "time left": self._time_left(done)}
+        return done, {**cells, "time left": self._time_left(done), **self._work()}
+
+    def _work(self) -> dict[str, str]:
+        """What the coordinator itself is at, where that takes long: what is fitted to a release, say."""
+        try:
+            told = read_json(self._folder / STATUS)
+        except InputError:
+            return {}
+        return {"now": told["work"]} if "work" in told else {}
 
     def _time_left(self, done: int) -> str:
         """From the rounds after the first that was seen to end: that one also reads people."""

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.serverapp import Grid
 
 from common.accounting import epsilon
+from common.generator.onlooker import looked_on
 from common.noise import Source
 from common.plan import Plan
 from common.signing import load_key, public_name
@@ -119,7 +120,8 @@ class _Run:
             if isinstance(total, str):
                 return total
             gradient, loss = plan.split(total.mean(plan, self._source, round))
-            state = self._method.update(self.checkpoint.state, gradient, total.noise(plan))
+            with looked_on(self._status.work):
+                state = self._method.update(self.checkpoint.state, gradient, total.noise(plan))
             self.checkpoint = Checkpoint(plan, self.checkpoint.assets, state)
             self._charges = max(self._charges, total.charges)
             row = metrics_row(plan, round, len(total.sites), claim, self._charges) | self._crossed

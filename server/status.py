@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from common.storage import write_json
 STATUS: Final = "status.json"
 PAUSE: Final = "pause"
 _POLL = 0.2
+_WORK_SECONDS = 1.0
 
 
 class Status:
@@ -25,6 +27,7 @@ class Status:
         self._folder = folder
         self._gone = gone
         self._written: dict[str, Any] = {}
+        self._told = -math.inf
         self._facts: dict[str, Any] = {
             "state": "waiting for sites", "why": None, "run_id": plan.run_id, "trust": plan.trust,
             "round": round, "rounds": plan.rounds, "min_sites": plan.min_sites,
@@ -42,6 +45,13 @@ class Status:
         if self._facts != self._written:
             self._written = dict(self._facts)
             write_json(self._folder / STATUS, self._facts)
+
+    def work(self, what: str, done: int, steps: int) -> None:
+        """Write now and then how far the coordinator's own work on a round is, until something is said."""
+        if (now := time.monotonic()) - self._told >= _WORK_SECONDS:
+            self._told = now
+            self._written = {**self._facts, "work": f"{what} {done:,} / {steps:,}"}
+            write_json(self._folder / STATUS, self._written)
 
     def stopped(self) -> str | None:
         """Why no further round may be asked for, or None; while `pause` lies in the folder it waits here."""

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from client.ledger import Ledger
 from client.site import SiteFile
 from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.event import PrivacyEvent
+from common.generator.onlooker import looked_on
 from common.generator.shared import SharedGenerator
 from common.method import Usual
 from common.methods import AUTO
@@ -52,6 +54,7 @@ SETTINGS = "simulation.json"
 UNUSED = "not_used.txt"
 _UNFINISHED = {LOCK, f".{SETTINGS}.new"}  # what a crash or a full disk can leave before there are settings
 _SHOWN_UNUSED = 3
+_EVALUATING = "evaluating against held-out people (in simulation only)"
 _REFERENCE_PEOPLE = 1000
 
 
@@ -177,7 +180,7 @@ def _run(
                 run_inprocess(folder, data)
         _require_rounds(folder)
     checkpoint = Checkpoint.load(folder)
-    with console.status("evaluating against held-out people (in simulation only)"):
+    with _evaluating(console):
         measured = measure(config, checkpoint, data, public)
     run = {
         **_describe(config, checkpoint, folder, sites),
@@ -191,6 +194,16 @@ def _run(
     write_json(folder / RUN, run)
     present(checkpoint, run, repeat_command(config), folder)
     return run
+
+
+@contextmanager
+def _evaluating(console: Console) -> Iterator[None]:
+    """Show that the body evaluates, and how far a fit in it is."""
+    with (
+        console.status(_EVALUATING) as status,
+        looked_on(lambda what, step, steps: status.update(f"{_EVALUATING}: {what} {step:,} / {steps:,}")),
+    ):
+        yield
 
 
 def _training(folder: Path) -> dict[str, Any]:

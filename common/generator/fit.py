@@ -13,6 +13,7 @@ from common.generator.adam import ADAM
 from common.generator.assets import under
 from common.generator.condition import Condition
 from common.generator.design import number
+from common.generator.onlooker import steps
 from common.generator.shared import SharedGenerator
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
@@ -53,7 +54,7 @@ class FittedGenerator(SharedGenerator):
         objective = self.objective_of(self.assets, self.network, replicas=1)
         random = torch.Generator().manual_seed(seed)
         arrays = ADAM.start(start)
-        for step in range(self.fit_steps):
+        for step in steps("fitting the generator", self.fit_steps):
             latents, labels = draw(self.fit_batch, random)
             examples = self._examples(
                 objective.draw(1, _Random(len(latents), random)), latents, labels, random
@@ -66,6 +67,13 @@ class FittedGenerator(SharedGenerator):
             rate = self.fit_rate * 0.5 * (1 + cos(pi * step / self.fit_steps))
             arrays = ADAM.moved(arrays, dict(zip(moving, found, strict=True)), step + 1, rate, 0.999)
         return under("ema/", arrays)
+
+    def public_draw(self, latents: Tensor, labels: Tensor, seed: int) -> Draw:
+        """What the generator is fitted to where nobody takes part: public `latents` `[n, latent]`.
+
+        A method that brings public motions of its own fits those.
+        """
+        return resampled(latents, labels)
 
     def _examples(
         self, drawn: Mapping[str, Tensor], latents: Tensor, labels: Tensor, random: torch.Generator

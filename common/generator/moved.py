@@ -9,6 +9,8 @@ from math import cos, pi
 import torch
 from torch import Tensor
 
+from common.generator.onlooker import steps
+
 Features = Callable[[Tensor, Tensor], Tensor]
 """Latents `[..., latent]` and their labels `[...]` to features `[..., size]`."""
 
@@ -51,7 +53,7 @@ class Movement:
         told = labels[:, None].expand(x.shape[:2])
         first, second = torch.zeros_like(x), torch.zeros(len(x), 1, 1)
         explained = noise**2 * target.shape[1]
-        for step in range(self.steps):
+        for step in steps("moving public motions", self.steps):
             leaf = x.detach().requires_grad_()
             difference = shares[:, None] * features(leaf, told).mean(dim=1) - target
             squares = difference.detach().square()

@@ -42,7 +42,7 @@ class Moments(FittedGenerator, VectorMethod):
     training: ClassVar[frozenset[str]] = FittedGenerator.training | {"motions", "covariance", "total_rounds"}
     usual: ClassVar[Usual] = Usual(rounds=1, sampling_rate=1.0, clip_norm=1.5, most_rounds=1)
 
-    prospect: ClassVar[Prospect] = Prospect(least=0.11, most=1.0, half=0.25)
+    prospect: ClassVar[Prospect] = Prospect(least=0.13, most=1.0, half=0.35)
 
     motions: int = number(16, 1, 1024)
     covariance: str = choice("full", "full", "diagonal")

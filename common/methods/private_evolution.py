@@ -29,9 +29,9 @@ from common.errors import InputError
 from common.generator.assets import under
 from common.generator.candidates import Denoised, Learnt, Performed, Prior, Source, begin
 from common.generator.design import choice, number
-from common.generator.fit import FittedGenerator, resampled
+from common.generator.fit import Draw, FittedGenerator, resampled
 from common.generator.generator import Generator
-from common.method import PublicState, UserBatch, UserRandom, Usual, VectorMethod, digest_arrays
+from common.method import Prospect, PublicState, UserBatch, UserRandom, Usual, VectorMethod, digest_arrays
 from common.vector import Vector
 
 _AT_ONCE = 1024  # of a crowd, beside all candidates
@@ -55,6 +55,8 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
     name: ClassVar[str] = "private_evolution"
     training: ClassVar[frozenset[str]] = FittedGenerator.training | _OWN | {"total_rounds"}
     usual: ClassVar[Usual] = Usual(rounds=1, sampling_rate=1.0, clip_norm=1.0)
+
+    prospect: ClassVar[Prospect] = Prospect(least=1.2, most=1.0, half=0.08)
 
     motions: int = number(16, 1, 1024)
     candidates: int = number(400, 2, 20_000)
@@ -120,6 +122,13 @@ class PrivateEvolution(FittedGenerator, VectorMethod):
         arrays |= {"codes": codes.clone(), "candidates": latents.clone(), "parents": codes.clone()}
         arrays |= {"mean": torch.zeros(groups), "deviation": torch.ones(groups)}
         return PublicState(0, {**arrays, "seed": torch.tensor(seed)})
+
+    def public_draw(self, latents: Tensor, labels: Tensor, seed: int) -> Draw:
+        """Of procedural people, the crowd before anybody has voted."""
+        if not isinstance(self._source, Performed):
+            return super().public_draw(latents, labels, seed)
+        _, crowd = self._crowd(self.init(seed))
+        return resampled(crowd, self._crowd_labels, self._weights(crowd, torch.zeros(self.dimension), 0.0))
 
     @cached_property
     def _crowd_labels(self) -> Tensor:

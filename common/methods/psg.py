@@ -8,14 +8,16 @@ S <- S - rate grad_S sum over layers of (1 - cos(grad_theta L(S), g)). Every `lo
 anew, and S is to serve many classifiers and not one. After the last round the shared denoiser is trained
 on S.
 
-Not as in the paper: S are latents of the public codec; S moves by Adam, whose steps do not shrink with
-the gradient of a cosine; a round is one matching step (the paper's batches of an outer iteration are
-rounds here); and the generator is trained on S smoothed (common/generator/smoothing.py), since on a few
-points a denoiser learns the points.
+Not as in the paper: theta starts anew in every round unless `loop` says otherwise, since with one that is
+taught in between the set ran past people at the same rate (docs/methods/psg.md has the figures); S are
+latents of the public codec; S moves by Adam, whose steps do not shrink with the gradient of a cosine; a
+round is one matching step (the paper's batches of an outer iteration are rounds here); and the generator
+is trained on S smoothed (common/generator/smoothing.py), since on a few points a denoiser learns the points.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +36,7 @@ from common.generator.fit import FittedGenerator
 from common.generator.generator import Generator
 from common.generator.objective import masked_mean
 from common.generator.smoothing import smoothed
-from common.method import GradientMethod, PublicState, UserBatch, UserRandom, Usual
+from common.method import GradientMethod, Prospect, PublicState, UserBatch, UserRandom, Usual
 from common.vector import Layout, Vector
 
 _OWN = frozenset(
@@ -49,7 +51,8 @@ class PSG(FittedGenerator, GradientMethod):
     """Latents that teach a classifier what people's motions would.
 
     `motions`: sequences of one person a round at most. `per_label`: latents of each label in the set.
-    `hidden`, `layers`: width and hidden layers of the classifier. `set_rate`: of Adam on the set.
+    `hidden`, `layers`: width and hidden layers of the classifier. `set_rate`: of Adam on the set, falling to
+    zero over `total_rounds` as half a cosine.
     `inner_rate`, `inner_steps`: gradient descent of the classifier on the set after each round. `loop`:
     rounds after which the classifier starts anew. `kernel`: width of the smoothing at the end.
     """
@@ -58,14 +61,16 @@ class PSG(FittedGenerator, GradientMethod):
     training: ClassVar[frozenset[str]] = FittedGenerator.training | _OWN | {"total_rounds"}
     usual: ClassVar[Usual] = Usual(rounds=200, sampling_rate=0.5, clip_norm=0.5)
 
+    prospect: ClassVar[Prospect] = Prospect(least=0.4, most=1.8, half=0.33)
+
     motions: int = number(4, 1, 1024)
-    per_label: int = number(20, 1, 1000)
+    per_label: int = number(50, 1, 1000)
     hidden: int = number(32, 1, 2048)
     layers: int = number(1, 0, 8)
-    set_rate: float = number(0.03, 1e-7, 10.0)
+    set_rate: float = number(0.1, 1e-7, 10.0)
     inner_rate: float = number(0.1, 1e-7, 10.0)
     inner_steps: int = number(5, 0, 1000)
-    loop: int = number(10, 1, 1_000_000)
+    loop: int = number(1, 1, 1_000_000)
     kernel: float = number(0.5, 0.0, 1.0)
     total_rounds: int = number(200, 1, 10_000_000)
 
@@ -143,7 +148,7 @@ class PSG(FittedGenerator, GradientMethod):
         (found,) = torch.autograd.grad(distance, [points])
         arrays = {name: state.arrays[f"{name}/{_SET}"] for name in ("parameters", "ema", "first", "second")}
         before = {f"{name}/{_SET}": value for name, value in arrays.items()}
-        moved = ADAM.moved(before, {_SET: found}, done, self.set_rate, 0.9)
+        moved = ADAM.moved(before, {_SET: found}, done, self._rate(state.round), 0.9)
         points = moved[f"parameters/{_SET}"]
         theta = self._drawn(seed, done) if done % self.loop == 0 else self._taught(theta, points)
         denoiser = under("denoiser/", state.arrays)
@@ -153,6 +158,9 @@ class PSG(FittedGenerator, GradientMethod):
             draw = smoothed(moved[f"ema/{_SET}"], self._labels, even, prior, self.kernel)
             denoiser = self.fitted(draw, denoiser, seed)
         return self._state(done, theta, moved, denoiser, seed)
+
+    def _rate(self, done: int) -> float:
+        return self.set_rate * 0.5 * (1 + math.cos(math.pi * min(done / self.total_rounds, 1.0)))
 
     def distance(self, theta: Mapping[str, Tensor], points: Tensor, gradient: Mapping[str, Tensor]) -> Tensor:
         """The sum over layers, weight and bias together, of 1 - cos, with its way back to `points`."""

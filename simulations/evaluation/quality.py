@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from client.datasets import DataSet
+from common.generator.fit import FittedGenerator
 from common.generator.generator import Generator
 from common.generator.sensor_codec import physical_units
 from common.generator.shared import SharedGenerator
@@ -133,7 +134,14 @@ class Yardstick:
 
 
 def train_on_public(method: SharedGenerator, corpus: Corpus, rounds: int) -> Generator:
-    """The same generator, trained as a denoiser on public motions alone, without noise or clip."""
+    """The same generator, trained as a denoiser on public motions alone, without noise or clip.
+
+    As long, at the same rates, and drawn with the same sampler as the method's own: a method that fits
+    its generator to a release takes its `fit_steps` on public motions (those of its own, where it brings
+    any) in place of what was released; any other takes `rounds` steps of `dp_sgd`.
+    """
+    if isinstance(method, FittedGenerator):
+        return _fitted_to_public(method, corpus)
     random = torch.Generator().manual_seed(0)
     method, codec = denoising(method), method.assets.codec
     latents = codec.encode(corpus.windows, corpus.labels)
@@ -149,6 +157,13 @@ def train_on_public(method: SharedGenerator, corpus: Corpus, rounds: int) -> Gen
         mean = layout.flatten(dict(zip(layout.names, gradients, strict=True)))
         state = method.update(state, mean, 0.0)
     return method.generator(state)
+
+
+def _fitted_to_public(method: FittedGenerator, corpus: Corpus) -> Generator:
+    """What the method would fit if public motions were all that had been released."""
+    latents = method.assets.codec.encode(corpus.windows, corpus.labels)
+    draw = method.public_draw(latents, corpus.labels, 0)
+    return method.generator_of(method.fitted(draw, method.start(0), 0))
 
 
 def quality(

@@ -12,6 +12,7 @@ from common.accounting import epsilon
 from server.journal import append_row, metrics_row
 from server.progress import Progress, readable
 from server.rounds import METRICS
+from server.status import Status
 from tests.small_site import make_plan
 
 PLAN = make_plan(rounds=10)
@@ -59,6 +60,18 @@ def test_nothing_is_left_at_the_end(tmp_path: Path) -> None:
     done(tmp_path, 10)
     cells = progress.cells()[1]
     assert (cells["epsilon left"], cells["time left"]) == ("0.000", "0 s")
+
+
+def test_work_on_a_release_is_shown_until_something_else_is_said(tmp_path: Path) -> None:
+    status, progress = Status(tmp_path, PLAN, 0, lambda: False), Progress(tmp_path, PLAN)
+    status.say("round 1")
+    assert "now" not in progress.cells()[1]
+    status.work("fitting the generator", 1200, 3000)
+    status.work("fitting the generator", 1201, 3000)  # at once: not worth a file
+    assert progress.cells()[1]["now"] == "fitting the generator 1,200 / 3,000"
+    assert progress.line().endswith("now fitting the generator 1,200 / 3,000")
+    status.say("round 1")
+    assert "now" not in progress.cells()[1]
 
 
 def test_the_terms_are_whole_and_the_last_line_is_free(tmp_path: Path) -> None:
