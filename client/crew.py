@@ -116,7 +116,8 @@ def _write_courier(places: Places) -> None:
 
     A SuperNode that lost it would live on and hear nothing: it is started again until its SuperNode ends.
     """
-    places.programs.mkdir(mode=0o755, exist_ok=True)
+    places.programs.mkdir(exist_ok=True)
+    places.programs.chmod(0o755)
     program = places.programs / "flower-superexec"
     run = f'{shlex.quote(sys.executable)} -P -m client.courier "$@"'
     text = f"#!/bin/sh\nuntil {run}; do sleep 1; done\n"

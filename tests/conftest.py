@@ -28,6 +28,8 @@ settings.register_profile("fedmotion", deadline=None, derandomize=True, database
 settings.load_profile("fedmotion")
 
 
+LONGEST = ("guides", "secagg", "faults.py", "clock", "network", "sites", "disk")
+"""Words in the names of files of deployments, the longest first: what begins last ends last."""
 ATTACKS = ("tests/attacks/", "tests/test_no_bypass.py", "tests/test_method_laws.py")
 
 
@@ -38,6 +40,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.nodeid.startswith(ATTACKS) and item.get_closest_marker("nightly") is None:
                 item.add_marker("attack")
+    if config.option.markexpr == "deployment":
+        items.sort(
+            key=lambda item: next((i for i, n in enumerate(LONGEST) if n in item.path.name), len(LONGEST))
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

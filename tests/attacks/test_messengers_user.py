@@ -80,6 +80,20 @@ def check_the_messenger_reads_nothing(_: Path) -> None:
         assert [path for path in secrets if f"read {path}\n" in said] == []
 
 
+def test_the_messengers_user_finds_the_courier_first_whatever_its_starters_umask() -> None:
+    with two_users() as site:
+        outline = site.outline
+        users, before = prepared(outline), os.umask(0o077)
+        try:
+            supernode = crew(outline, users, Path("/bin/sh"))[1]
+        finally:
+            os.umask(before)
+        command = ("/bin/sh", "-c", "command -v flower-superexec; exit 7")
+        probe = replace(supernode, command=command, arguments=tuple, after=(), final=(7,))
+        assert Supervisor([probe], outline.places.run).run() == 7
+        assert str(outline.places.programs / "flower-superexec") in probe.log.read_text()
+
+
 def readable_data(site: StartedSite) -> None:
     (site.folder / "recordings").chmod(0o755)
 
