@@ -17,7 +17,7 @@ from common.errors import InputError
 from common.event import Trust, Unit, person_event, relation_of, sensitivity
 from common.generator.assets import Assets
 from common.integer_noise import KERNEL
-from common.method import GradientMethod, Method, RememberingMethod, digest_arrays
+from common.method import GradientMethod, RememberingMethod, digest_arrays
 from common.methods import NAMES, build, checked_options, options_of
 from common.plan import Plan
 from common.roster import Member
@@ -123,7 +123,7 @@ def require_able(
         )
 
 
-def _names(kind: type[Method]) -> list[str]:
+def _names(kind: type[Any]) -> list[str]:
     return [name for name, method in NAMES.items() if issubclass(method, kind)]
 
 
