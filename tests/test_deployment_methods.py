@@ -23,7 +23,7 @@ from tests.reckoning import charges, checkpoint_of, require_consistent, stored
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
 Note = Callable[[str, object], None]
-ROUNDS = 3
+ROUNDS = 5
 
 
 @dataclass
@@ -140,7 +140,7 @@ def test_withdrawal_erases_a_persons_critic_while_the_site_runs(critics: OfMetho
     mark = min(known, default=min(marks))
     told = critics.told("withdraw", critics.site("east"), marks[mark])
     assert told["new"] and told["known"]
-    assert mark not in remembered(ledger)
+    wait_for("erasure", lambda: mark not in remembered(ledger), 5)
 
 
 def test_the_run_ends_and_no_critic_is_left(critics: OfMethod) -> None:
