@@ -84,6 +84,23 @@ def test_options_that_no_data_can_mend_are_named_before_there_are_any(
             open_people(small(method=method, options={name: 2 * limits["high"] + 1}))
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"method": "gswgan"}, "'gswgan' is unknown: did you mean gs_wgan"),
+        ({"method": "moments", "steps_per_round": 2}, "moments has no gradient steps .* dp_sgd"),
+        ({"method": "gs_wgan", "loss_curve": True}, "loss_curve is true, and method gs_wgan has"),
+        ({"method": "psg", "shard_size": 4, "sampling_rate": 1.0}, "psg knows no shards: .* gs_wgan"),
+    ],
+)
+def test_what_a_method_cannot_do_is_said_before_there_are_data(
+    asked: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "open_data_set", lambda *_: pytest.fail("data were read"))
+    with pytest.raises(InputError, match=said):
+        open_people(small(options={}, **asked))
+
+
 def test_a_person_cannot_be_at_more_sites_than_there_are(public: Corpus, tmp_path: Path) -> None:
     config = small(sites_per_person=3)
     with pytest.raises(InputError, match="sites_per_person is 3, and there are 2 sites"):
