@@ -94,14 +94,18 @@ def retract(
 ) -> None:
     """Take the yes to a plan back: every later message under it is refused, from the next one on.
 
-    What was reserved for the plan stays reserved, and what was released stays released.
+    What was reserved for the plan stays reserved, and what was released stays released. What critics
+    learned under it is erased.
     """
+    from client.memory import Memory
+
     digest = hash.strip().lower()
     if not is_hex(digest, 32):
         raise InputError("--hash is the plan's hash of 64 hexadecimal digits, as join show prints it")
     file = SiteFile.read(site)
     if not file.membership().withdraw_agreement(digest):
         raise InputError(f"site {file.name} has not agreed to a plan {digest}")
+    Memory(file.ledger).close_plan(digest)
     print(f"site {file.name} takes part in plan {digest} no longer; nothing is refunded")
 
 

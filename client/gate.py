@@ -99,6 +99,7 @@ class LocalGate:
             if self._users is not None:
                 _require_modality(self._users, opened)
             self._ledger.reserve(plan, save(dict(arrays)))
+            self._memory.begin_plan(plan.digest())
             self._opened = {plan.digest(): opened}
         return Acceptance(
             site=self._ledger.site,
@@ -171,8 +172,7 @@ class LocalGate:
 
         float32; under `secagg` int32 or int64, of which nothing is ever kept without its masks.
         """
-        payload = charge.payload
-        self._withdrawn = charge.tombstones
+        payload, self._withdrawn = charge.payload, charge.tombstones
         if opened.plan.trust == "central":
             if payload is None:
                 payload = mechanism.draw_key(charge.round)
@@ -256,7 +256,7 @@ class LocalGate:
         key, digest = mechanism.person_key(round, step), plan.digest()
         recalled = None
         if isinstance(method, RememberingMethod):
-            recalled = Recollection(self._memory, digest, round, method.memory, users, self._withdrawn)
+            recalled = Recollection(self._memory, digest, round, method.memory, users, self._ledger.withdrawn)
 
         def compute(units: Sequence[int]) -> Contributions:
             rng = mechanism.persons(key, [users.names[unit] for unit in units])

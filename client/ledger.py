@@ -272,6 +272,11 @@ class Ledger:
             raise InputError(f"ledger {self.path} was opened to be read: its marks say no names")
         return Tombstones.of(self._book.key, tuple(self.accounts.withdrawals))
 
+    def withdrawn(self) -> Tombstones:
+        """Who has withdrawn by now, whoever wrote it down."""
+        with self._book.transaction():
+            return self.tombstones()
+
     def events(self, plan_digest: str | None = None) -> list[PrivacyEvent]:
         """What has been charged (under one plan, or under all), in canonical order."""
         return self.accounts.events(plan_digest)

@@ -1,16 +1,17 @@
 """What units remember between rounds under a method with memory: in one file beside the ledger, never sent.
 
-Only `client.gate` may import this module, and the command that withdraws a person. A round reads what
-was remembered before it and writes what is remembered after it, so that it may be computed again with
-the same result: a repeat under `central`, a crash before its release was stored, another attempt of a
-securely aggregated round. Losing the file costs quality and no privacy: units then begin anew.
+Only `client.gate` may import this module, and the commands that withdraw a person or retract an
+agreement. A round reads what was remembered before it and writes what is remembered after it, so that it
+may be computed again with the same result: a repeat under `central`, a crash before its release was
+stored, another attempt of a securely aggregated round. One plan is remembered at a time, the one accepted
+last. Losing the file costs quality and no privacy: units then begin anew.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -56,11 +57,18 @@ class Memory:
                 connection.execute(f"DELETE FROM trained WHERE unit IN {mine}", (person,))
 
     def close_plan(self, plan: str) -> None:
-        """Erase all that was learned under `plan`, which has no further round."""
+        """Erase all that was learned under `plan`, which has no further round here."""
+        self._erase("plan = ?", plan)
+
+    def begin_plan(self, plan: str) -> None:
+        """Erase all that was learned under other plans: of a run's last round a site may never hear."""
+        self._erase("plan <> ?", plan)
+
+    def _erase(self, which: str, plan: str) -> None:
         if not self.path.exists():
             return
         with self._open() as connection:
-            connection.execute("DELETE FROM memories WHERE plan = ?", (plan,))
+            connection.execute(f"DELETE FROM memories WHERE {which}", (plan,))
             connection.execute("DELETE FROM trained WHERE unit NOT IN (SELECT unit FROM memories)")
 
     def before(self, plan: str, round: int, units: Sequence[str]) -> list[bytes]:
@@ -101,15 +109,24 @@ class Memory:
 
 
 class Recollection:
-    """What the units of one round remember: read chunk by chunk, written once when the sum is made."""
+    """What the units of one round remember: read chunk by chunk, written once when the sum is made.
+
+    `withdrawn` says who has by now; nothing of them is there before the round nor after it.
+    """
 
     def __init__(
-        self, memory: Memory, plan: str, round: int, size: int, units: Users, marks: Tombstones
+        self,
+        memory: Memory,
+        plan: str,
+        round: int,
+        size: int,
+        units: Users,
+        withdrawn: Callable[[], Tombstones],
     ) -> None:
         self._memory, self._plan, self._round, self._size = memory, plan, round, size
-        self._units, self._marks = units, marks
+        self._units, self._withdrawn, self._marks = units, withdrawn, withdrawn()
         self._after: dict[int, Tensor] = {}
-        memory.forget(marks.marks)
+        memory.forget(self._marks.marks)
 
     def before(self, units: Sequence[int]) -> dict[str, Tensor]:
         """`[units, size]` and whether there is any, `[units]`: what is not finite or fits not is none."""
@@ -130,13 +147,17 @@ class Recollection:
         return vectors
 
     def keep(self) -> None:
-        """Write what the round's units now remember; who has nothing finite begins anew next time."""
+        """Write what the round's units now remember; who has nothing finite begins anew next time.
+
+        Who withdrew while the round was computed is erased again: the command came before the writing.
+        """
         contents, persons = {}, {}
         for unit, after in self._after.items():
             name = self._unit(unit)
             contents[name] = after.numpy().astype("<f4").tobytes() if torch.isfinite(after).all() else b""
             persons[name] = tuple(self._marks.mark(person) for person in self._units.members(unit))
         self._memory.keep(self._plan, self._round, contents, persons)
+        self._memory.forget(self._withdrawn().marks)
 
     def _unit(self, unit: int) -> str:
         """A mark of the unit's name and of everyone in it: a shard without one of them is another."""

@@ -9,6 +9,8 @@ from typing import Any, Final
 from client.membership import installed
 from common.card import date_of
 from common.event import NEIGHBOURING
+from common.method import Method, RememberingMethod
+from common.methods import NAMES
 from common.plan import Plan
 
 _MOST_LETTERS: Final = 80
@@ -84,6 +86,12 @@ def _leaving(plan: Plan) -> Iterator[str]:
         f" drawn{steps}{masked}; no recording and no count"
     )
     part = f"each {_one(plan)}" if plan.shard_size == 0 else f"each shard of about {plan.shard_size} of them"
+    if issubclass(NAMES.get(plan.method, Method), RememberingMethod):
+        yield (
+            f"stays at this site: what the method learns of {part} from round to round, without noise, in"
+            " LEDGER.memory beside the ledger; erased after the last round, and by fedmotion withdraw and"
+            " join retract"
+        )
     yield (
         f"clipped: the part of {part} has length {plan.clip_norm:g} at most, whatever the"
         " recordings are; what is beyond is cut off"

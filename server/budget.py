@@ -167,7 +167,7 @@ def noise_in(plan: Plan, sites: int, units: int) -> float:
     steps = plan.rounds * plan.steps_per_round
     more = spread(plan.trust, sites, plan.min_sites - plan.colluders)
     one = _noise_share(plan.noise_multiplier, plan.sampling_rate, steps, more)
-    return one * math.sqrt(plan.dimension) / units
+    return one * plan.spread * math.sqrt(plan.dimension) / plan.contributors(units)
 
 
 def verdict(share: float) -> str:

@@ -17,8 +17,8 @@ from common.errors import InputError
 from common.event import Trust, Unit, person_event, relation_of, sensitivity
 from common.generator.assets import Assets
 from common.integer_noise import KERNEL
-from common.method import RememberingMethod, digest_arrays
-from common.methods import build, options_of
+from common.method import GradientMethod, RememberingMethod, digest_arrays
+from common.methods import NAMES, build, checked_options, options_of
 from common.plan import Plan
 from common.roster import Member
 from common.secagg.sizes import sizes_for
@@ -73,12 +73,8 @@ def make_plan(terms: Terms, assets: Assets, run_id: str | None = None) -> Plan:
     epsilon. Raises InputError naming what is out of range.
     """
     options = {**terms.options, "total_rounds": terms.rounds}
+    require_able(terms.method, options, terms.shard_size, terms.steps_per_round, terms.loss_curve)
     method = build(terms.method, options, assets)
-    if terms.shard_size > 0 and not isinstance(method, RememberingMethod):
-        raise InputError(
-            f"shard_size is {terms.shard_size}, and method {terms.method} knows no shards: leave it out, or"
-            " take one with a memory at the sites: gs_wgan"
-        )
     dimension = method.dimension + terms.loss_curve
     delta = delta_of(terms)
     noise = _multiplier(terms, delta)
@@ -103,6 +99,32 @@ def make_plan(terms: Terms, assets: Assets, run_id: str | None = None) -> Plan:
         **{name: getattr(terms, name) for name in _AS_SAID},
         **fixed,
     )
+
+
+def require_able(
+    method: str, options: Mapping[str, Any], shard_size: int, steps_per_round: int, loss_curve: bool
+) -> None:
+    """InputError unless there is such a method, it takes these options and can do what else is asked.
+
+    All that can be said of it before there are data, or a codec.
+    """
+    checked_options(method, options)
+    kind = NAMES[method]
+    if shard_size > 0 and not issubclass(kind, RememberingMethod):
+        raise InputError(
+            f"shard_size is {shard_size}, and method {method} knows no shards: leave it out, or take one"
+            f" with a memory at the sites: {', '.join(_names(RememberingMethod))}"
+        )
+    asked = f"steps_per_round is {steps_per_round}" if steps_per_round > 1 else "loss_curve is true"
+    if (steps_per_round > 1 or loss_curve) and not issubclass(kind, GradientMethod):
+        raise InputError(
+            f"{asked}, and method {method} has no gradient steps and no loss: leave it out, or choose from"
+            f" {', '.join(_names(GradientMethod))}"
+        )
+
+
+def _names(kind: type[Any]) -> list[str]:
+    return [name for name, method in NAMES.items() if issubclass(method, kind)]
 
 
 def fewest(trust: Trust, sites: int) -> int:

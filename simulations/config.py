@@ -186,6 +186,11 @@ def read_config(source: str | None, flags: Mapping[str, Any]) -> Simulation:
     return _checked({**read_source(source), **flags}, source, flags)
 
 
+def read_values(values: Mapping[str, Any]) -> Simulation:
+    """What stands in somebody's file; InputError names the key."""
+    return _checked(values, None, {})
+
+
 def read_again(
     stored: Simulation, source: str | None, flags: Mapping[str, Any], *, chosen: bool = False
 ) -> None:

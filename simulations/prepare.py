@@ -17,7 +17,7 @@ from client.site import (
 )
 from client.users import Users
 from common.accounting import epsilon
-from common.errors import InputError
+from common.errors import InputError, way_out
 from common.generator.assets import Assets
 from common.generator.codecs import PublicMotions
 from common.generator.text_encoders import make_text
@@ -70,9 +70,8 @@ def data_options(config: Simulation) -> DataOptions:
 def open_people(config: Simulation) -> DataSet:
     """The data set; real files are parsed here, so that a bad one is reported before anything is charged."""
     resolve_device(config.device)
-    known = sorted((*NAMES, AUTO))
-    if config.method not in known:
-        raise InputError(f"method {config.method!r} is unknown: choose from {', '.join(known)}")
+    if config.method != AUTO:
+        _require_able(config)
     data = open_data_set(config.data, data_options(config))
     check_unit(data, config.unit)
     people = data.people()
@@ -87,6 +86,16 @@ def open_people(config: Simulation) -> DataSet:
     if config.data is None:
         return data
     return Read(data, list(data.recordings(people)))
+
+
+def _require_able(config: Simulation) -> None:
+    """What is wrong with method and options whatever the data are, said before there are any."""
+    if config.method not in NAMES:
+        known = sorted((*NAMES, AUTO))
+        raise InputError(f"method {config.method!r} is unknown: {way_out(config.method, known)}")
+    planning.require_able(
+        config.method, config.options, config.shard_size, config.steps_per_round, config.loss_curve
+    )
 
 
 def prepare(config: Simulation, data: DataSet, public: Corpus | None, folder: Path) -> Plan:

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from common.methods import usual_of
 from common.validation import flag
 from simulations.config import Simulation
 from simulations.toml import to_toml
@@ -20,6 +21,8 @@ FILE_ONLY = frozenset(
 )  # fmt: skip
 """Keys without a flag: they are said in a TOML file."""
 _ALWAYS = ("epsilon", "rounds", "seed")
+_USUAL = ("sampling_rate", "clip_norm")
+"""Keys whose default is the method's: what is ours may not be its."""
 _FILE = "again.toml"
 
 
@@ -27,6 +30,9 @@ def repeat_command(config: Simulation) -> str:
     """Shell lines that give every setting of `config` which is not a default, and a few that are."""
     said = config.model_dump(exclude_defaults=True, exclude_none=True)
     said |= {key: getattr(config, key) for key in _ALWAYS}
+    usual = usual_of(config.method)
+    own = {key: getattr(config, key) for key in _USUAL}
+    said |= {key: value for key, value in own.items() if value != getattr(usual, key)}
     filed = {key: value for key, value in said.items() if key in FILE_ONLY}
     words = ["fedmotion", "simulate", *([_FILE] if filed else [])]
     for key in Simulation.model_fields:

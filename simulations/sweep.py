@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from common.errors import InputError, way_out
 from common.methods import AUTO, DEFAULT, NAMES, checked_options
-from simulations.config import Simulation, beside, read_config
+from simulations.config import Simulation, beside, read_values
 from simulations.toml import read_toml, to_toml
 
 Scalar = str | int | float | bool
@@ -42,7 +42,7 @@ class Cell:
 
     def checked(self) -> Simulation:
         """The settings as a simulation reads them; InputError names what is wrong."""
-        return read_config(None, self.settings)
+        return read_values(self.settings)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from common.query import Query, Release
 from tests.clipping import rows_of
 from tests.forgeries import FORGERIES
 from tests.leaks import LEAKS, Patch, Sum, wrap_sum
+from tests.sabotage_critics import CRITICS
 from tests.sabotage_joining import STRANGERS
 from tests.sabotage_rounds import ROUNDS
 from tests.sabotage_secagg import SECAGG
@@ -287,6 +288,7 @@ DEFECTS: Final[dict[str, Callable[[Patch], None]]] = {
     **SECAGG,
     **USERS,
     **STRANGERS,
+    **CRITICS,
 }
 
 

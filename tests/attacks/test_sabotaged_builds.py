@@ -12,6 +12,15 @@ import pytest
 
 from tests.attacks import test_replays as replays
 from tests.attacks.test_clip import check_clip
+from tests.attacks.test_critics import (
+    check_no_draw,
+    check_old_runs,
+    check_once,
+    check_own_critic,
+    check_shard,
+    check_twice_c,
+    check_withdrawal,
+)
 from tests.attacks.test_deleted_ledger import (
     check_a_missing_ledger_stays_missing,
     check_nothing_leaves_after,
@@ -170,6 +179,16 @@ CAUGHT: Final[dict[str, tuple[Check, ...]]] = {
     "revocation_forgotten": (check_revoked_sites_are_in_no_plan,),
     "seed_not_asked": (check_seeded_noise_is_in_no_real_run,),
     "answers_at_once": (check_answers_keep_the_pace,),
+    "one_critic_for_all": (check_own_critic,),
+    "critics_by_place": (check_own_critic,),
+    "critics_that_meet": (check_own_critic,),
+    "shards_by_number": (check_shard,),
+    "critics_kept": (check_withdrawal,),
+    "erased_once": (check_withdrawal,),
+    "critics_of_old_runs": (check_old_runs,),
+    "trained_twice": (check_once,),
+    "shards_for_c": (check_twice_c,),
+    "drawn_shards": (check_no_draw,),
 }
 """Which checks fail on a build with the defect. A check that guards nothing here guards nothing."""
 

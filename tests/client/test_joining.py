@@ -12,6 +12,9 @@ import pytest
 
 import fedmotion
 from client.membership import installed
+from client.memory import Memory
+from client.site import SiteFile
+from client.terms import words
 from common.card import Card
 from common.errors import InputError
 from common.plan import Plan
@@ -157,6 +160,13 @@ def test_a_plan_in_plain_words(plan: Plan, north: Site, tmp_path: Path, capsys: 
     assert "give SITE.toml" in Told(capsys, "join", "show", file).out
 
 
+def test_what_a_method_remembers_is_said(plan: Plan) -> None:
+    cost = {"epsilon": 1.0, "accountant": "any"}
+    told = "\n".join(words(replace(plan, method="gs_wgan"), cost, "nobody"))
+    assert "stays at this site: what the method learns of each person" in told and "join retract" in told
+    assert not any("stays at" in "\n".join(words(replace(plan, method=m), cost, "")) for m in ("dp_sgd", "?"))
+
+
 def test_a_steward_agrees_by_hash_and_can_take_it_back(
     plan: Plan, north: Site, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -169,8 +179,11 @@ def test_a_steward_agrees_by_hash_and_can_take_it_back(
     assert north.membership.agreed(digest)
     assert Told(capsys, "join", "agree", north.file, file, "--hash", digest).code == 0
     assert "has agreed to it" in Told(capsys, "join", "show", file, north.file).out
+    memory = Memory(SiteFile.read(north.file).ledger)
+    memory.keep(digest, 1, {"unit": b"learned"}, {"unit": ("person",)})
     assert Told(capsys, "join", "retract", north.file, "--hash", digest).code == 0
     assert not north.membership.agreed(digest)
+    assert memory.before(digest, 2, ["unit"]) == [b""], "what a critic learned outlives the agreement"
     assert Told(capsys, "join", "retract", north.file, "--hash", digest).code == 2
     assert Told(capsys, "join", "retract", north.file, "--hash", "x").code == 2
 

@@ -77,6 +77,12 @@ def test_a_plans_noise_is_what_was_asked_about() -> None:
     assert noise_in(plan, 4, 2000) == pytest.approx(found["model_noise"])
 
 
+def test_a_shard_carries_twice_the_noise_of_as_many_fewer_contributions() -> None:
+    plan = make_plan(noise_multiplier=1.0, sampling_rate=1.0, rounds=50, dimension=500)
+    sharded = replace(plan, shard_size=10)
+    assert noise_in(sharded, 4, 2000) == pytest.approx(20 * noise_in(plan, 4, 2000))
+
+
 def test_a_group_too_small_for_its_noise_is_told_so() -> None:
     skeleton = {"modality": {"kind": "skeleton"}}
     plan = make_plan(noise_multiplier=4.3, sampling_rate=0.5, rounds=200, dimension=4096, codec=skeleton)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from common.generator.assets import Assets
 from common.generator.codec import Codec
 from common.generator.motion_codec import fit_motion_codec
 from common.generator.text_encoders import make_text
+from common.methods import NAMES
 from common.motion.recording import Recording
 from server.checkpoint import Checkpoint
+from simulations import prepare as prepare_module
 from simulations.config import Simulation
 from simulations.corpus import Corpus, corpus
 from simulations.prepare import declared_units, make_plan, open_people, prepare
@@ -63,6 +66,39 @@ def test_a_person_at_several_sites_has_the_noise_of_all_of_them(
         assert plan.sites_per_person == k and 1.9 < epsilon([plan.reserved()], plan.delta) <= 2.0
         noises.append(plan.noise_multiplier)
     assert noises[1] > 1.2 * noises[0]
+
+
+@pytest.mark.parametrize("method", NAMES)
+def test_options_that_no_data_can_mend_are_named_before_there_are_any(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "open_data_set", lambda *_: pytest.fail("data were read"))
+    option, limits = next(
+        (item.name, item.metadata)
+        for item in fields(NAMES[method])  # type: ignore[arg-type]
+        if "high" in item.metadata and item.name != "total_rounds"
+    )
+    wrong = {f"{option}s": f"did you mean {option}", option: f"{option!r} of method {method!r} must be"}
+    for name, said in wrong.items():
+        with pytest.raises(InputError, match=said):
+            open_people(small(method=method, options={name: 2 * limits["high"] + 1}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"method": "gswgan"}, "'gswgan' is unknown: did you mean gs_wgan"),
+        ({"method": "moments", "steps_per_round": 2}, "moments has no gradient steps .* dp_sgd"),
+        ({"method": "gs_wgan", "loss_curve": True}, "loss_curve is true, and method gs_wgan has"),
+        ({"method": "psg", "shard_size": 4, "sampling_rate": 1.0}, "psg knows no shards: .* gs_wgan"),
+    ],
+)
+def test_what_a_method_cannot_do_is_said_before_there_are_data(
+    asked: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "open_data_set", lambda *_: pytest.fail("data were read"))
+    with pytest.raises(InputError, match=said):
+        open_people(small(options={}, **asked))
 
 
 def test_a_person_cannot_be_at_more_sites_than_there_are(public: Corpus, tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def said(command: str) -> Simulation:
             "data": "/d", "site_column": "ward", "unit": "record", "trust": "central", "site_budget": 9.5,
             "site": [{"name": "n", "value": "N 1", "budget": 2.0}, {"name": "s", "value": "S"}],
         },
+        {"method": "gs_wgan", "clip_norm": 0.2, "shard_size": 8, "sampling_rate": 1.0},
+        {"method": "moments", "sampling_rate": 0.5},
         {"site": [{"name": "north", "share": 3.0}, {"name": "south"}], "seed": 7, "engine": "flower"},
     ],
 )  # fmt: skip

@@ -70,7 +70,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[grid]\nseed = [0]\n[method.moments]\nrounds = 1\n", r"\[method\.moments\] is of no cell"),
         ('[grid]\nmethod = ["dp_sgd"]\nseed = [0]\n[method.dp_sgd]\nseed = 3\n', r"dp_sgd\.seed is in"),
         ('[grid]\nmethod = ["dp_sgd"]\n[method.dp_sgd]\nround = 3\n', r"method\.dp_sgd\.round: did you mean"),
-        ("[grid]\nepsilon = [1.0, -1.0]\n", r"cell epsilon2: --epsilon is -1\.0: it must be greater than 0"),
+        ("[grid]\nepsilon = [1.0, -1.0]\n", r"cell epsilon2: epsilon = -1\.0: it must be greater than 0"),
         ('[base]\noptions = {widht = 3}\n[grid]\nmethod = ["moments"]\n', "unknown option 'widht'"),
         ('[base]\noptions = {width = 3}\n[grid]\nmethod = ["auto"]\n', "options are of one method"),
         (f"[grid]\nseed = {list(range(200))}\npeople = {list(range(2, 102))}\n", "20,000 cells"),
