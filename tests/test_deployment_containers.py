@@ -39,7 +39,7 @@ def contained(service: str, command: str) -> str:
     user, group = COMPOSE[service]["user"].split(":")
     alone = "unshare --net " if COMPOSE[service].get("network_mode") == "none" else ""
     bare = f"setpriv --reuid {user} --regid {group} --clear-groups --no-new-privs --bounding-set=-all"
-    home = "env HOME=/var/tmp TMPDIR=/var/tmp FLWR_HOME=/var/tmp/flwr"
+    home = "env PYTHONUNBUFFERED=1 HOME=/var/tmp TMPDIR=/var/tmp FLWR_HOME=/var/tmp/flwr"
     return f"cd /var/tmp && exec {alone}{bare} {home} {command}"
 
 

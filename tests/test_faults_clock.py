@@ -89,6 +89,7 @@ def test_a_front_certificate_that_runs_out_is_said_on_both_sides_and_renewed(
     running.start_server()
     all_back(running)
     assert running.rounds_done() > before
+    running.run("server", "stop", running.server)
     require_consistent(running)
     record_property("crash", "a front certificate that ran out")
 
@@ -107,7 +108,6 @@ def _says(federation: Federation, side: str, words: str) -> bool:
 def test_a_card_that_runs_out_in_mid_run_ends_that_sites_part_and_the_others_go_on(
     running: Federation, record_property: Note
 ) -> None:
-    running.command("server", "stop", running.server)
     ends = int(time.time()) + CARD_SHORT
     _join_until(running, "west", ends)
     running.plan()
