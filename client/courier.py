@@ -2,7 +2,8 @@
 
 Flower 1.41 starts a Python of its own for every message, which loads for longer than most rounds take (1.9 of
 2.1 CPU seconds a message). A SuperNode looks for `flower-superexec` on its PATH: the site puts this there.
-A message still gets a process of its own that ends with its answer.
+A message still gets a process of its own that ends with its answer. Where that one ends badly, so does this,
+and with it the SuperNode, to be started again: by itself it would wait for the answer, for a minute or for good.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     told.add_argument("--parent-pid", type=int, required=True)
     told.add_argument("--insecure", action="store_true", required=True)  # loopback, as Flower itself does
     options = told.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)
     disable_process_dumping(strict=False)
     start_parent_process_monitor(options.parent_pid)
     supernode = RuntimeHttpClient.from_server_address(
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
             _reap()
             time.sleep(_LOOK)
     except KeyboardInterrupt:  # how the monitor says that the SuperNode has ended
-        sys.exit(0)
+        _end()
 
 
 def _run(address: str, token: str) -> None:
@@ -78,12 +81,17 @@ def _run(address: str, token: str) -> None:
 
 
 def _reap() -> None:
-    """Let go of the processes that have ended."""
+    """Let go of the processes that have ended; SystemExit where one ended badly."""
     try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[1]:
+                sys.exit(f"a ClientApp ended with {os.waitstatus_to_exitcode(ended[1])}")
     except ChildProcessError:
         pass
+
+
+def _end(*_: object) -> NoReturn:
+    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -114,13 +114,13 @@ def _supernode(outline: Outline, users: Runners, coordinator: Card, program: Pat
 def _write_courier(places: Places) -> None:
     """The SuperNode's `flower-superexec`; where no program can be run from there, it finds Flower's.
 
-    A SuperNode that lost it would live on and hear nothing: it is started again until its SuperNode ends.
+    A SuperNode that lost it would live on and answer nothing: it ends with it, and is started again.
     """
     places.programs.mkdir(exist_ok=True)
     places.programs.chmod(0o755)
     program = places.programs / "flower-superexec"
     run = f'{shlex.quote(sys.executable)} -P -m client.courier "$@"'
-    text = f"#!/bin/sh\nuntil {run}; do sleep 1; done\n"
+    text = f'#!/bin/sh\n{run} || kill "$PPID"\n'
     write_atomically(program, text.encode())
     program.chmod(0o755)
 

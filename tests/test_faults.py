@@ -84,7 +84,7 @@ def test_rounds_go_on_when_a_clientapp_is_killed(running: Federation, record_pro
 def test_rounds_go_on_when_a_courier_is_killed_and_it_comes_back(
     running: Federation, record_property: Note
 ) -> None:
-    """Its SuperNode lives on: alone it would take messages and answer none."""
+    """Its SuperNode would live on, take messages and answer none: it is started again."""
     number = _courier(running, "west")
     os.kill(number, signal.SIGKILL)
     running.goes_on(1)
