@@ -70,7 +70,7 @@ class AdversarialGenerator(FewStepGenerator):
     motions: int = number(4, 1, 1024)
     loss_kind: str = choice("softplus", *LOSSES)
     critic_width: int = number(32, 1, 2048)
-    critic_depth: int = number(1, 0, 16)
+    critic_depth: int = number(0, 0, 16)
     critic_rate: float = number(1e-2, 1e-7, 1.0)
     memory: float = number(0.95, 0.0, 1.0)
     spectral: float = number(1.0, 1e-3, 1e6)
@@ -80,7 +80,7 @@ class AdversarialGenerator(FewStepGenerator):
     generator_batch: int = number(256, 1, 65_536)
     generator_rate: float = number(2e-3, 1e-7, 1.0)
     ema: float = number(0.98, 0.0, 0.99999)
-    total_rounds: int = number(200, 1, 10_000_000)
+    total_rounds: int = number(100, 1, 10_000_000)
 
     @cached_property
     def critic(self) -> Critic:

@@ -43,7 +43,7 @@ class DPCGAN(AdversarialGenerator, GradientMethod):
         "fake_norm",
         "local_rate",
     }
-    usual: ClassVar[Usual] = Usual(rounds=200, sampling_rate=0.5, clip_norm=0.2)
+    usual: ClassVar[Usual] = Usual(rounds=100, sampling_rate=0.5, clip_norm=0.2)
 
     fake_groups: int = number(256, 1, 65_536)
     fake_norm: float = number(0.2, 1e-6, 1e6)

@@ -35,7 +35,7 @@ class DPGAN(AdversarialGenerator, GradientMethod):
 
     name: ClassVar[str] = "dp_gan"
     training: ClassVar[frozenset[str]] = AdversarialGenerator.training | {"replicas", "local_rate"}
-    usual: ClassVar[Usual] = Usual(rounds=200, sampling_rate=0.5, clip_norm=0.2)
+    usual: ClassVar[Usual] = Usual(rounds=100, sampling_rate=0.5, clip_norm=0.2)
 
     replicas: int = number(4, 1, 256)
     local_rate: float = number(0.1, 1e-7, 1e3)
