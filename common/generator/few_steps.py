@@ -35,7 +35,7 @@ class FewStepGenerator(SharedGenerator):
         return Sampler(name="gaussian", steps=self.draw_steps)
 
     def start(self, seed: int) -> dict[str, Tensor]:
-        """The public base; else a denoiser of N(0, I), which a network that says zero is under EDM and v alone."""
+        """The public base; else a denoiser of N(0, I), which zeros are under EDM and v."""
         found, table = super().start(seed), "scale.weight"
         zero_is_normal = float(self.diffusion.preconditioning.c_skip(torch.ones(()))) == 0.5
         if not self.assets.base and not zero_is_normal and table in found:

@@ -8,8 +8,12 @@ from torch import Tensor
 from common.methods.dp_fedavg_gan import DPFedAvgGAN
 from tests.common.methods.game import Chance, method, moved, people, played
 
-
-PAPER = {"loss_kind": "wasserstein", "penalty": 10.0, "server": "sgd", "critic_rate": 1.0}
+PAPER: dict[str, float | str] = {
+    "loss_kind": "wasserstein",
+    "penalty": 10.0,
+    "server": "sgd",
+    "critic_rate": 1.0,
+}
 
 
 def _method(**options: float | str) -> DPFedAvgGAN:
