@@ -28,7 +28,7 @@ from common.generator.assets import under
 from common.generator.critic import SLOPE
 from common.generator.design import choice, number
 from common.generator.objective import masked_mean
-from common.method import PublicState, UserBatch, UserRandom, Usual, VectorMethod
+from common.method import Prospect, PublicState, UserBatch, UserRandom, Usual, VectorMethod
 from common.vector import Vector
 
 _TINY = 1e-12  # under the root of a gradient's square, whose slope at zero is infinite
@@ -52,6 +52,7 @@ class DPFedAvgGAN(AdversarialGenerator, VectorMethod):
         "server",
     }
     usual: ClassVar[Usual] = Usual(rounds=100, sampling_rate=0.5, clip_norm=0.1)
+    prospect: ClassVar[Prospect] = Prospect(least=0.35, most=1.2, half=0.28)
 
     replicas: int = number(2, 1, 256)
     critic_rate: float = number(1e-2, 1e-7, 1e3)

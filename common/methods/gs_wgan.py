@@ -40,7 +40,7 @@ from common.generator.critic import Critic
 from common.generator.design import choice, number
 from common.generator.few_steps import FewStepGenerator
 from common.generator.generator import Generator
-from common.method import PublicState, RememberingMethod, UserBatch, UserRandom, Usual
+from common.method import Prospect, PublicState, RememberingMethod, UserBatch, UserRandom, Usual
 from common.vector import Layout, Vector
 
 _BETA2: Final = 0.9  # of the critics' Adam, whose beta1 is 0 (Gulrajani et al. 2017)
@@ -64,6 +64,7 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
         "penalty", "penalty_weight", "learning_rate", "ema", "total_rounds",
     }  # fmt: skip
     usual: ClassVar[Usual] = Usual(rounds=50, sampling_rate=0.5, clip_norm=1.0)
+    prospect: ClassVar[Prospect] = Prospect(least=0.2, most=1.2, half=0.4)
 
     motions: int = number(4, 1, 1024)
     samples: int = number(64, 1, 1024)
