@@ -5,7 +5,8 @@ algorithm 1). Each sampled person takes `local_steps` steps of SGD on the critic
 fakes; Delta_k = theta_k - theta is clipped to C. The server moves the critic by the noised mean and steps
 the generator. User level by construction.
 
-Changed: the loss is that of `dp_gan`, and Adam takes the mean delta for a gradient. The paper's, WGAN-GP
+Changed: the loss is a hinge, and Adam takes the mean delta for a gradient; softplus is left out, as a
+person's bits would depend on who stands beside. The paper's, WGAN-GP
 (Gulrajani et al. 2017, equation 3) and the plain sum, is `loss_kind` wasserstein, `penalty` 10, `server`
 sgd, `critic_rate` 1: a slope so penalised is stiffer than a person's few steps bear, and they diverge. The
 sum is divided by the public constant q U and people are sampled by Poisson, not as a fixed number; noise
@@ -52,8 +53,9 @@ class DPFedAvgGAN(AdversarialGenerator, VectorMethod):
         "server",
     }
     usual: ClassVar[Usual] = Usual(rounds=100, sampling_rate=0.5, clip_norm=0.1)
-    prospect: ClassVar[Prospect] = Prospect(least=0.35, most=1.2, half=0.28)
+    prospect: ClassVar[Prospect] = Prospect(least=0.35, most=1.2, half=0.3)
 
+    loss_kind: str = choice("hinge", "hinge", "wasserstein")
     replicas: int = number(2, 1, 256)
     critic_rate: float = number(1e-2, 1e-7, 1e3)
     local_steps: int = number(2, 1, 64)

