@@ -53,7 +53,7 @@ class DPFedAvgGAN(AdversarialGenerator, VectorMethod):
         "server",
     }
     usual: ClassVar[Usual] = Usual(rounds=100, sampling_rate=0.5, clip_norm=0.1)
-    prospect: ClassVar[Prospect] = Prospect(least=0.35, most=1.2, half=0.3)
+    prospect: ClassVar[Prospect] = Prospect(least=0.35, most=1.2, half=0.18)
 
     loss_kind: str = choice("hinge", "hinge", "wasserstein")
     replicas: int = number(2, 1, 256)
