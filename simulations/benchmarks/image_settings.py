@@ -51,7 +51,7 @@ be higher. {_TRIED} the CNN reached 82.4 % on the moved latents {_REAL}; 80.1 % 
 256.""",
     "psg": f"""\
 20 latents a class, moved in 150 rounds by the gradients of an MLP with a layer of 64 (published: pixels, a
-ConvNet, 10,000 releases for each outer loop); a denoiser is then trained on the set, smoothed, and recognisers
+ConvNet, 10,000 releases an outer loop); a denoiser is then trained on the set, smoothed, and recognisers
 on 5,000 images that it draws, where the published ones learn from the set itself. {_TRIED} the CNN reached
 81.6 % {_REAL}.""",
 }

@@ -12,6 +12,7 @@ import pytest
 from common.errors import InputError
 from simulations.benchmarks import images
 from simulations.benchmarks.__main__ import command as benchmarks
+from simulations.benchmarks.image_settings import SETTINGS
 
 ROW = {
     "figures": {"frechet": 1.25, "logistic": 0.8, "mlp": 0.85, "cnn": 0.9},
@@ -58,7 +59,7 @@ def test_a_row_without_privacy_says_so_and_methods_say_how_they_were_run(
 ) -> None:
     def measured(asked: images.Asked, set_name: str, method: str, epsilon: float) -> dict[str, Any]:
         free = {"epsilon_spent": None, "noise_multiplier": 0.0} if epsilon == inf else {}
-        return {**ROW, **free, "settings": images.SETTINGS.get(method, {})}
+        return {**ROW, **free, "settings": SETTINGS.get(method, {})}
 
     monkeypatch.setattr(images, "_measured", measured)
     images.table(asked(tmp_path, methods=("dp_merf",), sets=("mnist",), epsilons=(inf, 1.0)))
@@ -71,13 +72,13 @@ def test_a_row_without_privacy_says_so_and_methods_say_how_they_were_run(
     assert "## dp_merf" in page and "frequencies gaussian" in page
 
 
-@pytest.mark.parametrize("method", sorted(images.SETTINGS))
+@pytest.mark.parametrize("method", sorted(SETTINGS))
 def test_settings_are_those_that_a_simulation_takes(method: str) -> None:
     from common.methods import checked_options
     from simulations.config import read_config
 
-    config = read_config(None, {"method": method, "unit": "record", **images.SETTINGS[method]})
-    assert checked_options(method, config.options) == images.SETTINGS[method].get("options", {})
+    config = read_config(None, {"method": method, "unit": "record", **SETTINGS[method]})
+    assert checked_options(method, config.options) == SETTINGS[method].get("options", {})
 
 
 @pytest.mark.parametrize("epsilons", ["ten", "0", "1,-2", "nan", ""])
