@@ -136,7 +136,8 @@ of the 8 x 8 lowest cosines, which no published FID compares with. Noise: its mu
 guarantee (ε none) say what a method reaches when nothing is hidden. Published figures are quoted, not
 measured by us: "DPDM's table" is the comparison in Dockhorn et al. (TMLR 2023; its own rows with the sampler
 tuned for accuracy), "PSG's slides" those of Private Set Generation with 20 images a class, "DPImageBench" its
-README (CCS 2025), of its own classifiers."""
+README (CCS 2025), of its own classifiers. Settings were found without noise on the first 50,000 training
+images of MNIST and tried on its last 10,000; neither t10k images nor Fashion-MNIST had a say."""
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -199,7 +200,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
 def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What is to be known of each method's rows."""
     for name in sorted({row["method"] for row in rows}):
-        said = next((row["settings"] for row in rows if row["method"] == name and row.get("settings")), {})
+        own = (row["settings"] for row in rows if row["method"] == name and row.get("settings"))
+        said: Mapping[str, Any] = next(own, {})
         settings = ", ".join(f"{key} {value}" for key, value in _flat(said))
         known = DEVIATIONS.get(name, "")
         yield f"## {name}\n\n{known}\n\n" if known else f"## {name}\n\n"
