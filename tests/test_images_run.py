@@ -16,7 +16,7 @@ import fedmotion
 from common.motion.image import png
 from server.shell import run
 from simulations.evaluation import recogniser
-from tests.idx_files import CLASSES, squares, write_set
+from tests.idx_files import CLASSES, idx, squares, write_set
 
 SMALL = """
 unit = "record"
@@ -127,6 +127,28 @@ def test_settings_that_do_not_fit_images_are_refused(
     assert run(fedmotion.COMMANDS, [*given, "--out", str(tmp_path / "out")]) == 2
     assert words in said(capsys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("t10k-images-idx3-ubyte", idx(squares(160, 16, 1)[0])[:-9], "truncated: it declares 40,960 values"),
+        ("t10k-images-idx3-ubyte", idx(squares(160, 20, 1)[0]), "images of 20 x 20"),
+        ("t10k-labels-idx1-ubyte", idx(squares(159, 16, 1)[1]), "159 labels for 160 images"),
+        ("t10k-labels-idx1-ubyte", idx(squares(160, 16, 1)[1] + 9), "class 12 has no name"),
+    ],
+)
+def test_a_bad_file_of_held_out_images_is_refused_before_anything_is_trained(
+    tmp_path: Path, name: str, content: bytes, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_set(tmp_path / "set", packed=False)
+    (folder / name).write_bytes(content)
+    (tmp_path / "small.toml").write_text(SMALL)
+    given = ["simulate", str(tmp_path / "small.toml"), "--data", str(folder), "--out", str(tmp_path / "out")]
+    assert run(fedmotion.COMMANDS, given) == 2
+    told = said(capsys)
+    assert words in told and name in told and told.count("\n") == 1
+    assert not (tmp_path / "out").exists(), "nothing was spent"
 
 
 def test_real_images_can_be_looked_at_and_converted(

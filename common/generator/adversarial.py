@@ -7,10 +7,10 @@ and the fakes that people hold their motions against are the server's: post-proc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import cos, pi
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,9 +27,6 @@ from common.method import PublicState, UserBatch, UserRandom
 from common.vector import Layout
 
 Arrays = Mapping[str, Tensor]
-_MANY: Final = 24
-"""Steps of the sampler that the few are warmed to follow, and the rate of that."""
-_WARM_RATE: Final = 1e-2
 _LAST: Final = ("output.weight", "label.weight")
 
 
@@ -61,22 +58,19 @@ class AdversarialGenerator(FewStepGenerator):
     `bank`: fakes of each label that are kept for a round.
     `critic_rounds`: rounds of the critic before the generator has a turn of `generator_steps` steps of Adam
     at `generator_rate`, on `generator_batch` fakes each. Both rates fall to zero over `total_rounds` as half
-    a cosine. `ema`: decay of the averaged generator, which is the one that is kept. `warm_steps`: steps of
-    distillation before the first turn, by which the few steps land where many would (the public base,
-    else a standard normal).
+    a cosine. `ema`: decay of the averaged generator, which is the one that is kept.
     """
 
     training: ClassVar[frozenset[str]] = FewStepGenerator.training | {
-        "draw_steps", "motions", "loss_kind", "critic_width", "critic_depth", "critic_rate", "memory",
+        "motions", "loss_kind", "critic_width", "critic_depth", "critic_rate", "memory",
         "spectral", "bank", "critic_rounds", "generator_steps", "generator_batch",
-        "generator_rate", "ema", "warm_steps", "total_rounds",
+        "generator_rate", "ema", "total_rounds",
     }  # fmt: skip
 
-    draw_steps: int = number(6, 2, 64)
     motions: int = number(4, 1, 1024)
     loss_kind: str = choice("softplus", *LOSSES)
     critic_width: int = number(32, 1, 2048)
-    critic_depth: int = number(1, 0, 16)
+    critic_depth: int = number(0, 0, 16)
     critic_rate: float = number(1e-2, 1e-7, 1.0)
     memory: float = number(0.95, 0.0, 1.0)
     spectral: float = number(1.0, 1e-3, 1e6)
@@ -86,8 +80,7 @@ class AdversarialGenerator(FewStepGenerator):
     generator_batch: int = number(256, 1, 65_536)
     generator_rate: float = number(2e-3, 1e-7, 1.0)
     ema: float = number(0.98, 0.0, 0.99999)
-    warm_steps: int = number(80, 0, 100_000)
-    total_rounds: int = number(200, 1, 10_000_000)
+    total_rounds: int = number(100, 1, 10_000_000)
 
     @cached_property
     def critic(self) -> Critic:
@@ -108,10 +101,6 @@ class AdversarialGenerator(FewStepGenerator):
     def loss_of(self) -> Loss:
         return LOSSES[self.loss_kind]
 
-    @cached_property
-    def _patient(self) -> Self:
-        return replace(self, draw_steps=_MANY)
-
     @property
     def _none(self) -> int:
         """The label for none."""
@@ -120,7 +109,7 @@ class AdversarialGenerator(FewStepGenerator):
     def init(self, seed: int) -> PublicState:
         critic, generator = GAME.start(self._indifferent(seed)), GAME.start(self.start(seed))
         arrays = {**_named("critic/", critic), **_named("generator/", generator), "seed": torch.tensor(seed)}
-        return PublicState(0, {**arrays, "fakes": self._fakes(arrays, self.random(arrays, 0), warm=False)})
+        return PublicState(0, {**arrays, "fakes": self._fakes(arrays, self.random(arrays, 0))})
 
     def broadcast(self, state: PublicState) -> PublicState:
         shown = _named("critic/parameters/", self.parameters(state))
@@ -165,8 +154,6 @@ class AdversarialGenerator(FewStepGenerator):
         round = state.round + 1
         if round % self.critic_rounds == 0:
             random = self.random(arrays, round)
-            if round == self.critic_rounds:
-                arrays |= _named("generator/", self._warmed(arrays, random))
             arrays |= _named("generator/", self._turn(arrays, round, random))
             arrays["fakes"] = self._fakes(arrays, random)
         return PublicState(round, arrays)
@@ -215,27 +202,11 @@ class AdversarialGenerator(FewStepGenerator):
             own = _descended(own, moving, loss, before + step + 1, rate, self.ema)
         return own
 
-    def _warmed(self, arrays: Arrays, random: torch.Generator) -> dict[str, Tensor]:
-        """The generator's Adam arrays, begun anew where few steps land as many do from the same noise."""
-        start = under("generator/parameters/", arrays)
-        own = GAME.start(start)
-        for step in range(self.warm_steps):
-            labels = self.labels_of(self.generator_batch, random)
-            noise = random.get_state()
-            with torch.no_grad():
-                aim = self._patient.drawn(start, labels, random)
-            moving = _moving(own)
-            error = self.drawn(moving, labels, random.set_state(noise)) - aim
-            rate = _WARM_RATE * (1 - step / self.warm_steps)
-            own = _descended(own, moving, error.square().mean(), step + 1, rate, 0.0)
-        return GAME.start(under("parameters/", own))
-
     @torch.no_grad()
-    def _fakes(self, arrays: Arrays, random: torch.Generator, warm: bool = True) -> Tensor:
-        """A new bank, `[labels + 1, bank, latent]`; of many steps before the generator is `warm`."""
+    def _fakes(self, arrays: Arrays, random: torch.Generator) -> Tensor:
+        """A new bank, `[labels + 1, bank, latent]`."""
         labels = torch.arange(self._none + 1).repeat_interleave(self.bank)
-        maker = self if warm else self._patient
-        drawn = maker.drawn(under("generator/parameters/", arrays), labels, random)
+        drawn = self.drawn(under("generator/parameters/", arrays), labels, random)
         bank: Tensor = drawn.unflatten(0, (-1, self.bank))
         return bank
 

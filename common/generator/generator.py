@@ -15,7 +15,7 @@ from common.generator.codec import Codec
 from common.generator.condition import Condition
 from common.generator.denoisers.denoiser import Denoiser
 from common.generator.diffusion import Diffusion
-from common.generator.samplers import Denoise, Sampler, guided, noise_levels
+from common.generator.samplers import Denoise, Sampler, guided
 
 UNLABELLED: Final = "unlabelled"
 """The name of a sample drawn without a label."""
@@ -69,7 +69,7 @@ class Generator:
         length = self._length(frames)
         sampler = self.sampler if sampler is None else sampler
         row = self.diffusion.preconditioning
-        levels = noise_levels(sampler.steps, row.sigma_min, row.sigma_max, row.spacing)
+        levels = sampler.levels(row.sigma_min, row.sigma_max, row.spacing)
         random = torch.Generator().manual_seed(seed)
         wished = self._condition(count, label, length, text, random)
         pieces = []

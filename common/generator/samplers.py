@@ -16,7 +16,7 @@ from common.errors import InputError, way_out
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """D(x, sigma): `[n, latent]` and a scalar tensor to `[n, latent]`."""
 
-SAMPLERS: Final = ("churn", "heun", "ddim", "dpm", "ddpm", "sde")
+SAMPLERS: Final = ("churn", "heun", "ddim", "dpm", "ddpm", "sde", "gaussian")
 MOST_STEPS: Final = 1000
 
 
@@ -32,6 +32,7 @@ class Sampler:
     | `dpm` | DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): few steps | no | 1 |
     | `ddpm` | ancestral, with the posterior's variance (Ho et al. 2020), as MDM samples | yes | 1 |
     | `sde` | Euler-Maruyama on the reverse equation (DPDM's "stochastic") | yes | 1 |
+    | `gaussian` | the exact flow of N(m, 1), of the m that D implies; keeps N(0, 1) in any steps | no | 1 |
 
     More churn needs more steps: at 24, `S_churn` 5 widens a Gaussian by 2.5 % and 20 by 4 %.
     """
@@ -49,10 +50,17 @@ class Sampler:
         if not 2 <= self.steps <= MOST_STEPS:
             raise InputError(f"steps is {self.steps}: it must be from 2 to {MOST_STEPS}")
 
+    def levels(self, low: float, high: float, spacing: str = "karras") -> Tensor:
+        """From `high` to zero, `[steps + 1]`: `noise_levels`, but evenly in the angle under `gaussian`."""
+        if self.name != "gaussian":
+            return noise_levels(self.steps, low, high, spacing)
+        angles = torch.linspace(atan(high), 0, self.steps + 1, dtype=torch.float64)
+        return torch.tan(angles).to(torch.float32)
+
     def draw(
         self, denoise: Denoise, shape: tuple[int, int], levels: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Draw `shape` = (n, latent) samples along `levels` (see `noise_levels`)."""
+        """Draw `shape` = (n, latent) samples along `levels` (see there)."""
 
         def noise() -> Tensor:
             return torch.randn(shape, generator=generator)
@@ -67,6 +75,8 @@ class Sampler:
                     x = _maruyama(denoise, x, now, after, noise)
                 case "dpm":
                     x, before = _multistep(denoise, x, now, after, before)
+                case "gaussian":
+                    x = _flowed(denoise, x, now, after)
                 case "ddim":
                     x = x + (after - now) * (x - denoise(x, now)) / now
                 case _:
@@ -126,6 +136,13 @@ def _maruyama(denoise: Denoise, x: Tensor, now: Tensor, after: Tensor, noise: Ca
     if after == 0:
         return x + (after - now) * slope
     return x + 2 * (after - now) * slope + torch.sqrt(2 * (now - after) * now) * noise()
+
+
+def _flowed(denoise: Denoise, x: Tensor, now: Tensor, after: Tensor) -> Tensor:
+    """The flow of N(m, 1): x - m falls as sqrt(1 + sigma^2), and D = (x + sigma^2 m) / (1 + sigma^2)."""
+    clean = denoise(x, now)
+    m = clean + (clean - x) / now**2
+    return m + (x - m) * torch.sqrt((1 + after**2) / (1 + now**2))
 
 
 def _multistep(

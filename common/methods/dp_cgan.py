@@ -25,7 +25,7 @@ from torch.func import grad, vmap
 from common.generator.adversarial import AdversarialGenerator
 from common.generator.design import number
 from common.generator.objective import masked_mean
-from common.method import GradientMethod, PublicState, UserBatch, UserRandom, Usual
+from common.method import GradientMethod, Prospect, PublicState, UserBatch, UserRandom, Usual
 from common.vector import Vector
 
 
@@ -43,8 +43,10 @@ class DPCGAN(AdversarialGenerator, GradientMethod):
         "fake_norm",
         "local_rate",
     }
-    usual: ClassVar[Usual] = Usual(rounds=200, sampling_rate=0.5, clip_norm=0.2)
+    usual: ClassVar[Usual] = Usual(rounds=100, sampling_rate=0.5, clip_norm=0.2)
+    prospect: ClassVar[Prospect] = Prospect(least=0.3, most=1.2, half=0.19)
 
+    critic_depth: int = number(1, 0, 16)
     fake_groups: int = number(256, 1, 65_536)
     fake_norm: float = number(0.2, 1e-6, 1e6)
     local_rate: float = number(0.1, 1e-7, 1e3)

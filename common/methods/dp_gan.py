@@ -22,7 +22,7 @@ from torch import Tensor
 from common.generator.adversarial import AdversarialGenerator
 from common.generator.design import number
 from common.generator.objective import masked_mean
-from common.method import GradientMethod, PublicState, UserBatch, UserRandom, Usual
+from common.method import GradientMethod, Prospect, PublicState, UserBatch, UserRandom, Usual
 from common.vector import Vector
 
 
@@ -35,7 +35,8 @@ class DPGAN(AdversarialGenerator, GradientMethod):
 
     name: ClassVar[str] = "dp_gan"
     training: ClassVar[frozenset[str]] = AdversarialGenerator.training | {"replicas", "local_rate"}
-    usual: ClassVar[Usual] = Usual(rounds=200, sampling_rate=0.5, clip_norm=0.2)
+    usual: ClassVar[Usual] = Usual(rounds=100, sampling_rate=0.5, clip_norm=0.2)
+    prospect: ClassVar[Prospect] = Prospect(least=0.35, most=1.2, half=0.28)
 
     replicas: int = number(4, 1, 256)
     local_rate: float = number(0.1, 1e-7, 1e3)

@@ -40,7 +40,7 @@ from common.generator.critic import Critic
 from common.generator.design import choice, number
 from common.generator.few_steps import FewStepGenerator
 from common.generator.generator import Generator
-from common.method import PublicState, RememberingMethod, UserBatch, UserRandom, Usual
+from common.method import Prospect, PublicState, RememberingMethod, UserBatch, UserRandom, Usual
 from common.vector import Layout, Vector
 
 _BETA2: Final = 0.9  # of the critics' Adam, whose beta1 is 0 (Gulrajani et al. 2017)
@@ -63,20 +63,21 @@ class GSWGAN(FewStepGenerator, RememberingMethod):
         "motions", "samples", "critic_width", "critic_depth", "critic_steps", "critic_rate", "warm_steps",
         "penalty", "penalty_weight", "learning_rate", "ema", "total_rounds",
     }  # fmt: skip
-    usual: ClassVar[Usual] = Usual(rounds=200, sampling_rate=0.5, clip_norm=1.0)
+    usual: ClassVar[Usual] = Usual(rounds=50, sampling_rate=0.5, clip_norm=1.0)
+    prospect: ClassVar[Prospect] = Prospect(least=0.2, most=1.2, half=0.24)
 
     motions: int = number(4, 1, 1024)
     samples: int = number(64, 1, 1024)
     critic_width: int = number(32, 1, 256)
-    critic_depth: int = number(1, 0, 4)
-    critic_steps: int = number(5, 1, 100)
+    critic_depth: int = number(0, 0, 4)
+    critic_steps: int = number(2, 1, 100)
     critic_rate: float = number(1e-2, 1e-7, 1.0)
-    warm_steps: int = number(20, 0, 10_000)
+    warm_steps: int = number(10, 0, 10_000)
     penalty: str = choice("samples", "between", "samples")
     penalty_weight: float = number(10.0, 1e-6, 1e6)
     learning_rate: float = number(1e-2, 1e-7, 1.0)
     ema: float = number(0.95, 0.0, 0.99999)
-    total_rounds: int = number(200, 1, 10_000_000)
+    total_rounds: int = number(50, 1, 10_000_000)
 
     @cached_property
     def critic(self) -> Critic:

@@ -6,6 +6,7 @@ By default all that take under an hour. Motion capture in FOLDER is measured too
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -55,7 +56,7 @@ def main(names: Sequence[str], recordings: Path | None, of_images: Callable[[], 
     tables["images"] = of_images
     for name in names or (name for name in tables if name not in _LONG):
         if name not in tables:
-            sys.exit(f"no table {name!r}: choose from {', '.join(tables)}")
+            raise InputError(f"no table {name!r}: choose from {', '.join(tables)}")
         console.print(tables[name]())
 
 
@@ -63,24 +64,45 @@ def _images(given: argparse.Namespace) -> Table:
     if given.recordings is None:
         raise InputError("images needs --recordings FOLDER, which holds mnist and fashion-mnist as idx files")
     said: dict[str, Any] = {"rounds": given.rounds, "out": given.out}
-    for name, kind in (("methods", str), ("sets", str), ("epsilons", float)):
-        text = getattr(given, name)
-        said[name] = None if text is None else [kind(part) for part in text.split(",")]
+    for name in ("methods", "sets"):
+        said[name] = None if (text := getattr(given, name)) is None else text.split(",")
+    said["epsilons"] = None if given.epsilons is None else _epsilons(given.epsilons)
     kept = {name: value for name, value in said.items() if value is not None}
     return images.table(images.Asked(data=given.recordings, **kept))
 
 
-if __name__ == "__main__":
+def _epsilons(text: str) -> list[float]:
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(float(part))
+        except ValueError:
+            found.append(math.nan)
+        if not found[-1] > 0:
+            raise InputError(f"--epsilons {part}: it must be a number above 0, or inf for no privacy")
+    return found
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Print the tables that are asked for; the exit code, as of `fedmotion`."""
     parser = argparse.ArgumentParser(prog="python -m simulations.benchmarks")
     parser.add_argument("table", nargs="*", help="by default all that take under an hour")
     parser.add_argument("--recordings", type=Path, help="folder of recordings")
     parser.add_argument("--methods", help="of the table images: methods or dpdm, with commas")
     parser.add_argument("--sets", help="of the table images: folders inside --recordings, with commas")
-    parser.add_argument("--epsilons", help="of the table images: with commas")
+    parser.add_argument("--epsilons", help="of the table images: with commas; inf: no privacy")
     parser.add_argument("--rounds", type=int, help="of the table images: rounds of every row")
     parser.add_argument("--out", type=Path, help="of the table images: where its rows are kept")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     try:
         main(given.table, given.recordings, partial(_images, given))
     except FedmotionError as error:
-        sys.exit(f"benchmarks: {error}")
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))

@@ -87,6 +87,25 @@ def test_an_ancestral_step_is_ddpms_posterior() -> None:
     assert torch.allclose(abar_s**0.5 * found, mean + deviation * noise, atol=1e-5)
 
 
+def test_the_gaussian_flow_is_exact_for_any_mean_in_any_number_of_steps() -> None:
+    """Unit variance only, which is what codecs give; Euler steps, the control, are far off."""
+
+    def shifted(x: Tensor, sigma: Tensor) -> Tensor:
+        return (x + sigma**2 * MEAN) / (1 + sigma**2)
+
+    for steps in (2, 3, 10):
+        ends = {}
+        for name in ("gaussian", "ddim"):
+            sampler, random = Sampler(name=name, steps=steps), torch.Generator().manual_seed(0)
+            levels = sampler.levels(0.02, 30.0)
+            assert len(levels) == steps + 1 and levels[-1] == 0 and (levels.diff() < 0).all()
+            ends[name] = sampler.draw(shifted, (COUNT, 2), levels, random)
+        start = 30.0 * torch.randn((COUNT, 2), generator=torch.Generator().manual_seed(0))
+        exact = MEAN + (start - MEAN) / (1 + 30.0**2) ** 0.5
+        assert torch.allclose(ends["gaussian"], exact, atol=1e-3)
+        assert not torch.allclose(ends["ddim"], exact, atol=0.05)
+
+
 def test_guidance_moves_away_from_no_condition() -> None:
     one, zero = torch.ones(3, 2), torch.tensor(1.0)
     towards = guided(lambda x, s: x + 1, lambda x, s: x, 2.0)

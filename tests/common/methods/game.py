@@ -16,7 +16,7 @@ from common.motion.recording import Modality
 
 CODEC: Final = SensorCodec(Modality(kind="sensor", rate=50.0, window=16, channels=("acc_x",)), ("a", "b"))
 SMALL: Final[dict[str, Any]] = {
-    "width": 8, "critic_width": 12, "bank": 32, "draw_steps": 3, "generator_batch": 64, "warm_steps": 20,
+    "width": 8, "critic_width": 12, "bank": 32, "draw_steps": 3, "generator_batch": 64,
 }  # fmt: skip
 
 

@@ -8,6 +8,13 @@ from torch import Tensor
 from common.methods.dp_fedavg_gan import DPFedAvgGAN
 from tests.common.methods.game import Chance, method, moved, people, played
 
+PAPER: dict[str, float | str] = {
+    "loss_kind": "wasserstein",
+    "penalty": 10.0,
+    "server": "sgd",
+    "critic_rate": 1.0,
+}
+
 
 def _method(**options: float | str) -> DPFedAvgGAN:
     found = method("dp_fedavg_gan", **options)
@@ -38,7 +45,7 @@ def _plain(rule: DPFedAvgGAN, parameters: dict[str, Tensor], row: dict[str, Tens
 
 
 def test_a_delta_is_that_of_a_persons_own_sgd() -> None:
-    rule = _method(local_steps=3, replicas=2, local_rate=0.02, critic_depth=2)
+    rule = _method(**{**PAPER, "local_steps": 3, "replicas": 2, "local_rate": 0.02, "critic_depth": 2})
     state, users = moved(rule), people(4)
     examples, parameters = rule.examples(state, users, Chance(4, 0)), rule.parameters(state)
     found = rule.contributions(parameters, examples)
@@ -61,7 +68,7 @@ def test_a_delta_keeps_its_bits_beside_others() -> None:
 
 
 def test_a_critic_that_says_nothing_has_a_slope_and_no_nan() -> None:
-    rule = _method()
+    rule = _method(**PAPER)
     state, users = rule.init(0), people(3)
     found = rule.contributions(rule.parameters(state), rule.examples(state, users, Chance(3, 0)))
     assert bool(torch.isfinite(found).all())
@@ -69,7 +76,7 @@ def test_a_critic_that_says_nothing_has_a_slope_and_no_nan() -> None:
 
 
 def test_the_server_adds_the_mean_delta() -> None:
-    rule = _method(memory=1.0, spectral=1e6, critic_rate=2.0)
+    rule = _method(memory=1.0, spectral=1e6, critic_rate=2.0, server="sgd")
     state, delta = moved(rule), torch.full((rule.dimension,), 0.01)
     before, after = rule.parameters(state), rule.parameters(rule.update(state, delta, 0.0))
     assert all(torch.allclose(after[name], before[name] + 0.02, atol=1e-6) for name in before)

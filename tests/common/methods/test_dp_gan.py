@@ -76,16 +76,6 @@ def test_no_layer_of_the_critic_stretches_more_than_it_may() -> None:
         assert (float(max(norms)) <= 0.5 + 1e-5) == (bound == 0.5)
 
 
-def test_few_steps_are_warmed_to_land_where_many_do() -> None:
-    spreads = []
-    for steps in (0, 60):
-        rule = _method(warm_steps=steps, generator_rate=1e-7)
-        state = rule.update(rule.init(0), torch.zeros(rule.dimension), 0.0)
-        spreads.append(float(_drawn(rule, state).std()))
-    assert spreads[0] < 0.6, "this would need no warming"
-    assert 0.8 < spreads[1] < 1.1
-
-
 def test_the_generator_comes_closer_to_the_people() -> None:
     users = people(64, shift=1.0)
     rule = _method(generator_rate=5e-3, generator_steps=4, total_rounds=40, critic_rate=3e-2)
