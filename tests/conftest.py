@@ -28,7 +28,17 @@ settings.register_profile("fedmotion", deadline=None, derandomize=True, database
 settings.load_profile("fedmotion")
 
 
-LONGEST = ("guides", "secagg", "faults.py", "clock", "network", "sites", "disk")
+LONGEST = (
+    "secagg",
+    "faults_site.py",
+    "guides",
+    "clock",
+    "faults_server",
+    "sites",
+    "methods",
+    "disk",
+    "network",
+)
 """Words in the names of files of deployments, the longest first: what begins last ends last."""
 ATTACKS = ("tests/attacks/", "tests/test_no_bypass.py", "tests/test_method_laws.py")
 

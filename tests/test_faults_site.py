@@ -1,4 +1,4 @@
-"""`kill -9` of every process of a federation in turn while its run goes on: real processes and commands."""
+"""`kill -9` of every process of a site in turn while its run goes on: real processes and commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.deployed import Federation, wait_for
-from tests.process_tree import child, descendant, left_behind, processes
+from tests.process_tree import child, left_behind, processes
 from tests.reckoning import (
     all_back,
     charges,
@@ -21,7 +21,7 @@ from tests.reckoning import (
     paused,
     require_consistent,
     transcript,
-    under_way,
+    two_of_three,
 )
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
@@ -31,30 +31,8 @@ Note = Callable[[str, object], None]
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """Three sites whose run goes on with any two of them, and does not end by itself."""
-    federation = Federation(
-        tmp_path_factory.mktemp("faults"), trust="local", rounds=2000, min_sites=2, deadline=20
-    )
-    federation.prepare()
-    with under_way(federation):
+    with two_of_three(tmp_path_factory.mktemp("site")) as federation:
         yield federation
-
-
-@pytest.mark.parametrize("victim", ["superlink", "superexec", "front", "conductor"])
-def test_rounds_go_on_when_a_process_of_the_server_is_killed(
-    running: Federation, victim: str, record_property: Note
-) -> None:
-    running.kill("", victim)
-    running.goes_on()
-    record_property("crash", victim)
-
-
-def test_rounds_go_on_when_the_serverapp_is_killed(running: Federation, record_property: Note) -> None:
-    superexec = running.process("", "superexec")
-    number = wait_for("a ServerApp", lambda: descendant(superexec, "flwr-serverapp"), 60)
-    os.kill(number, signal.SIGKILL)
-    running.goes_on()
-    assert running.told("server", "status", running.server)["run"]["attempts"] >= 2
-    record_property("crash", "serverapp")
 
 
 def test_rounds_go_on_when_a_gate_is_killed(running: Federation, record_property: Note) -> None:
@@ -115,19 +93,6 @@ def test_what_a_killed_supervisor_of_a_site_kept_ends_with_it(
     assert not before & set(left_behind(running.folder / "east"))
     all_back(running)
     record_property("crash", "supervisor of a site")
-
-
-def test_a_run_goes_on_from_its_checkpoint_when_the_servers_supervisor_is_killed(
-    running: Federation, record_property: Note
-) -> None:
-    running.kill("", "")
-    wait_for("the end of the server", lambda: not left_behind(running.state), 90)
-    done = checkpoint_of(running).state.round
-    assert done <= running.rounds_done() <= done + 1  # a row may be ahead of the checkpoint: it is cut
-    running.start_server()
-    running.goes_on()
-    all_back(running)
-    record_property("crash", "supervisor of the server")
 
 
 def test_a_release_is_added_once_though_its_gate_dies_in_the_round(
