@@ -3,7 +3,7 @@
 Flower 1.41 starts a Python of its own for every message, which loads for longer than most rounds take (1.9 of
 2.1 CPU seconds a message). A SuperNode looks for `flower-superexec` on its PATH: the site puts this there.
 A message still gets a process of its own that ends with its answer. Where that one ends badly, so does this,
-and with it the SuperNode, to be started again: by itself it would wait for the answer, for a minute or for good.
+and with it the SuperNode, to be started again: it would wait for the answer, for a minute or for good.
 """
 
 from __future__ import annotations
