@@ -78,7 +78,7 @@ def test_the_other_forms_of_a_round_run_and_are_charged_for_every_step(
     assert described["privacy"]["epsilon_spent"] <= 8.0
 
 
-@pytest.mark.deployment
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_in_test_mode_both_engines_give_the_same_secure_sum(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra `simulation` (Ray) is not installed")
