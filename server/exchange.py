@@ -26,7 +26,7 @@ Answer = Callable[[], RecordDict]
 
 _IN_FLIGHT = 256
 _HELD = 8
-_POLL = 0.25
+_POLL = 0.5
 _EAGER = 0.1
 _SHORTEST = 1.0
 

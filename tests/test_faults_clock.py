@@ -22,7 +22,7 @@ from tests.process_tree import left_behind
 from tests.reckoning import all_back, latest, paused, require_consistent, under_way
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
-SHORT, CARD_SHORT = 15, 90  # seconds
+SHORT, CARD_SHORT = 15, 120  # seconds
 Note = Callable[[str, object], None]
 
 

@@ -17,7 +17,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-_POLL = 0.25
+_POLL = 0.5
 _EAGER = 0.1
 _TTL = 600.0
 
