@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from common.errors import Refusal
-from common.parcel import encode_hello, encode_refusal
+from common.parcel import encode_hello, encode_refusal, folded, unfolded
 
 if TYPE_CHECKING:
     from client.door import Door
@@ -48,7 +48,7 @@ app = ClientApp()
 def hello(message: Message, context: Context) -> Message:
     """Say which site this node stands for: nobody believes it before the site seals an answer."""
     content = encode_hello(_name(context))
-    return Message(content, reply_to=message)
+    return Message(folded(content), reply_to=message)
 
 
 @app.query("plan")
@@ -65,14 +65,14 @@ def release(message: Message, context: Context) -> Message:
 
 def _carry(message: Message, context: Context) -> Message:
     try:
-        content = _site(message, context).answer(message.content)
+        content = _site(message, context).answer(unfolded(message.content))
     except Refusal as refusal:
         _log.warning("refused: %s (%s)", refusal.code, refusal)
         content = encode_refusal(refusal.code)
     finally:
         for door in _visiting.values():
             door.rest()
-    return Message(content, reply_to=message)
+    return Message(folded(content), reply_to=message)
 
 
 def site_log(run: Path) -> logging.FileHandler:

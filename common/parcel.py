@@ -1,8 +1,8 @@
-"""Messages as Flower carries them: a header of protobuf and tensors' bytes beside it; light to import.
+"""Messages: a header of protobuf and tensors' bytes beside it; light to import.
 
-A header is one protobuf message in a ConfigRecord; tensors travel beside it in an ArrayRecord, as one Array
-because Flower asks for each Array by itself; a seal in a record of its own. Whatever does not decode to
-exactly what is expected is MALFORMED, and what is too large is so before it is hashed or read.
+A header is one protobuf message in a ConfigRecord; tensors are beside it as one Array in an ArrayRecord; a
+seal in a record of its own. On Flower's way a message is `folded`. Whatever does not decode to exactly what
+is expected is MALFORMED, and what is too large is so before it is hashed or read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from itertools import accumulate, pairwise
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from google.protobuf.message import DecodeError, Message
@@ -33,6 +33,8 @@ _INDEX_LENGTH: Final = 4
 _MAX_INDEX: Final = 2**16
 _MAX_KIND: Final = 32
 _MAX_NAME: Final = 64
+_HELLO: Final = "Hello"
+_BESIDE: Final = 2**20
 _WITH_ARRAYS: Final = frozenset({"Plan", "Query", "Release"})
 _UNREADABLE = (
     FedmotionError, DecodeError, ArithmeticError, AttributeError,
@@ -175,16 +177,50 @@ def raise_refused(content: RecordDict) -> None:
 
 def encode_hello(site: str = "") -> RecordDict:
     """Asks a node which site it stands for, or says so: a hint without a seal, from the messenger alone."""
-    return RecordDict({"hello": ConfigRecord({"site": site})})
+    return RecordDict({"header": ConfigRecord({"kind": _HELLO, "body": site.encode()})})
 
 
 @strict
 def decode_hello(content: RecordDict) -> str:
     """The site that a node names."""
-    site = content.config_records["hello"]["site"]
-    if not isinstance(site, str) or len(site) > _MAX_NAME:
+    require_form(content)
+    site = body_of(content).decode()
+    if kind_of(content) != _HELLO or len(site) > _MAX_NAME:
         raise TypeError("a site's name is a short text")
     return site
+
+
+def folded(content: RecordDict) -> RecordDict:
+    """`content` as it goes through Flower: one record, and its arrays in it unless they are long.
+
+    Flower 1.41 stores and asks for each record, each Array and each part of one by itself, at every hop.
+    """
+    record = ConfigRecord({"kind": kind_of(content), "body": body_of(content)})
+    if "seal" in content:
+        record["seal"] = seal_of(content)
+    if "arrays" not in content:
+        return RecordDict({"message": record})
+    if len(joined := joined_of(content)) > _BESIDE:
+        return RecordDict({"message": record, "arrays": content["arrays"]})
+    record["arrays"] = joined
+    return RecordDict({"message": record})
+
+
+@strict
+def unfolded(told: RecordDict) -> RecordDict:
+    """The inverse of `folded`."""
+    record = cast(dict[str, Any], dict(told.config_records["message"]))
+    content = RecordDict({"header": ConfigRecord({"kind": record.pop("kind"), "body": record.pop("body")})})
+    if "seal" in record:
+        content["seal"] = ConfigRecord({"body": record.pop("seal")})
+    if "arrays" in told:
+        content["arrays"] = told.array_records["arrays"]
+    elif "arrays" in record:
+        content["arrays"] = _record(record.pop("arrays"))
+    if record or set(told.keys()) - {"message", "arrays"}:
+        raise ValueError("a message holds more than it may")
+    require_form(content)
+    return content
 
 
 @strict

@@ -16,7 +16,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from common.errors import Refusal, RefusalCode
-from common.parcel import decode_hello, encode_hello, kind_of
+from common.parcel import decode_hello, encode_hello, folded, kind_of, unfolded
 from common.roster import Member
 from common.seal import COORDINATOR, Seal, seal, unseal
 from server.traffic import Traffic, size
@@ -96,7 +96,7 @@ class Exchange:
                 content, mark = self._sealed(question(node), nodes[node])
                 self.traffic.down += size(content)
                 ttl = max(_SHORTEST, until - time.monotonic())
-                message = Message(content, node, kind, ttl=ttl, group_id=group)
+                message = Message(folded(content), node, kind, ttl=ttl, group_id=group)
                 pushed = next(iter(self.grid.push_messages([message])), None)
                 if pushed is None:
                     yield node, _nothing
@@ -131,9 +131,10 @@ class Exchange:
         def answer() -> RecordDict:
             if not reply.has_content():
                 raise Refusal(RefusalCode.UNAVAILABLE, "no answer")
+            content = unfolded(reply.content)
             if asked.seal is not None:
-                _require_sealed(reply.content, self._members[asked.site], asked.seal)
-            return reply.content
+                _require_sealed(content, self._members[asked.site], asked.seal)
+            return content
 
         return answer
 

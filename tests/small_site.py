@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flwr.app import RecordDict
 from torch import Tensor
 
 from client.gate import LocalGate
@@ -16,6 +17,7 @@ from client.ledger import Budget, Ledger
 from client.policy import SitePolicy
 from client.speed import Engine, Speed
 from client.users import Users
+from common.errors import Refusal
 from common.generator.assets import Assets
 from common.generator.sensor_codec import SensorCodec
 from common.generator.trainable import with_low_rank
@@ -23,6 +25,7 @@ from common.method import Method, PublicState, digest_arrays
 from common.methods import build
 from common.motion.sensors import SENSOR
 from common.noise import Source
+from common.parcel import folded
 from common.plan import Plan
 from common.query import Query
 
@@ -32,6 +35,14 @@ OPTIONS: dict[str, Any] = {"width": 16, "depth": 1, "motions": 4, "replicas": 4}
 POPULATION = 20
 ENGINES = ("auto", "ghost", "vmap", "loop", "opacus")
 """Ways to compute the clipped sum (a speed setting): each keeps every law, so each takes every test."""
+
+
+def as_sent(content: RecordDict) -> RecordDict:
+    """`content` as Flower carries it to a site; what has no form at all with its header for the message."""
+    try:
+        return folded(content)
+    except Refusal:
+        return RecordDict({"message" if name == "header" else name: content[name] for name in content})
 
 
 def assets_of(method: str, options: Mapping[str, Any]) -> Assets:

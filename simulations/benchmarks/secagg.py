@@ -30,7 +30,7 @@ from common.card import Card
 from common.discrete_gaussian import DiscreteGaussian
 from common.method import PublicState
 from common.noise import Source, Stream, gaussian
-from common.parcel import encode_hello, to_parcel
+from common.parcel import encode_hello, folded, to_parcel, unfolded
 from common.plan import Plan
 from common.query import Acceptance, Query, Release
 from common.roster import Member
@@ -226,17 +226,19 @@ def _app(doors: Sequence[Door], names: Sequence[str], bill: Bill) -> ClientApp:
 
     @app.query("hello")
     def hello(message: Message, context: Context) -> Message:
-        return Message(encode_hello(names[int(context.node_config["partition-id"])]), reply_to=message)
+        name = names[int(context.node_config["partition-id"])]
+        return Message(folded(encode_hello(name)), reply_to=message)
 
     @app.query("plan")
     @app.train()
     def carry(message: Message, context: Context) -> Message:
+        question = unfolded(message.content)
         start = time.process_time()
-        answer = doors[int(context.node_config["partition-id"])].answer(message.content)
+        answer = doors[int(context.node_config["partition-id"])].answer(question)
         bill.seconds += time.process_time() - start
-        bill.received += to_parcel(message.content).ByteSize()
+        bill.received += to_parcel(question).ByteSize()
         bill.sent += to_parcel(answer).ByteSize()
         bill.questions += 1
-        return Message(answer, reply_to=message)
+        return Message(folded(answer), reply_to=message)
 
     return app

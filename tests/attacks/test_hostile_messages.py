@@ -17,12 +17,13 @@ import torch
 from flwr.app import Message, RecordDict
 
 from common.errors import Refusal, RefusalCode
+from common.parcel import unfolded
 from common.plan import Plan
 from common.wire import decode_release, encode_plan, encode_query, encode_release
 from protos import gate_pb2
 from tests.attacks.test_non_interference import site
 from tests.recording import World
-from tests.small_site import ask, crowd, make_gate, make_plan, make_state, make_users, new_ledger
+from tests.small_site import as_sent, ask, crowd, make_gate, make_plan, make_state, make_users, new_ledger
 
 PLAN = make_plan()
 
@@ -34,8 +35,8 @@ def said(folder: Path, messages: list[tuple[str, RecordDict]], **ledger: float) 
         with site(folder, gate) as grid:
             found = []
             for kind, content in messages:
-                (reply,) = grid.send_and_receive([Message(content, 2, kind)])
-                header = reply.content.config_records["header"]
+                (reply,) = grid.send_and_receive([Message(as_sent(content), 2, kind)])
+                header = unfolded(reply.content).config_records["header"]
                 code = gate_pb2.Refused.FromString(header["body"]).code  # type: ignore[arg-type]
                 found.append(code if header["kind"] == "Refused" else str(header["kind"]))
         plans = len(book.accounts.plans)

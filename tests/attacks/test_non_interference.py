@@ -32,7 +32,7 @@ from common.wire import encode_plan, encode_query
 from simulations.grid import InProcessGrid
 from tests.leaks import Sum, wrap_sum
 from tests.small_methods import CASES, law_plan
-from tests.small_site import ENGINES, ask, crowd, make_gate, make_state, make_users, new_ledger
+from tests.small_site import ENGINES, as_sent, ask, crowd, make_gate, make_state, make_users, new_ledger
 
 People = Callable[[], Users]
 
@@ -84,6 +84,7 @@ def corrupt(train: RecordDict) -> list[RecordDict]:
     header = train.config_records["header"]
     return [
         RecordDict(),
+        RecordDict({"message": ConfigRecord({"kind": "Query", "people": 7})}),
         RecordDict({"header": ConfigRecord({"kind": "Query", "body": b"\xff\xff"})}),
         RecordDict({"header": header}),
         RecordDict({"header": header, "arrays": ArrayRecord()}),
@@ -145,7 +146,7 @@ def replies(
     with new_ledger(folder / "ledger") as ledger:
         gate = make_gate(ledger, people, seed=seed, methods=(plan.method,), engine=engine)
         with site(folder, gate) as grid:
-            return [answer(grid, Message(content, 2, kind)) for kind, content in conversation(plan)]
+            return [answer(grid, Message(as_sent(content), 2, kind)) for kind, content in conversation(plan)]
 
 
 def answer(grid: InProcessGrid, message: Message) -> bytes:

@@ -35,7 +35,7 @@ from tests.attacks.test_non_interference import (
     torn,
 )
 from tests.small_methods import law_plan
-from tests.small_site import make_gate, new_ledger
+from tests.small_site import as_sent, make_gate, new_ledger
 
 PLAN = law_plan(next(iter(NAMES)), rounds=2)
 FEW = ("nobody", "many", "huge", "raising", "torn")
@@ -76,7 +76,7 @@ def observed(folder: Path, people: Callable[[], Users]) -> tuple[str, str, str]:
         gate = make_gate(ledger, people, methods=(PLAN.method,))
         with site(folder, gate) as grid:
             for kind, content in conversation(PLAN):
-                answer(grid, Message(content, 2, kind))
+                answer(grid, Message(as_sent(content), 2, kind))
         metrics = told(folder, {**standing(*standing_site(folder)), **tally.facts()})
     events = [line.partition(" ")[2] for line in (folder / "gate.log").read_text().splitlines()]
     return (folder / "site.log").read_text(), "\n".join(events), metrics

@@ -17,12 +17,12 @@ from client.door import Door
 from client.ledger import Ledger
 from client.users import Users
 from common.errors import Refusal, RefusalCode
-from common.parcel import arrays_of
+from common.parcel import arrays_of, unfolded
 from common.plan import Plan
 from common.query import Acceptance, Release
 from common.wire import decode_acceptance, decode_release, encode_plan, encode_query
 from simulations.grid import InProcessGrid
-from tests.small_site import ask, crowd, make_gate, make_plan, make_state, make_users, new_ledger
+from tests.small_site import as_sent, ask, crowd, make_gate, make_plan, make_state, make_users, new_ledger
 
 PLAN = make_plan()
 STATE = make_state(PLAN, 1)
@@ -50,13 +50,13 @@ def install(tmp_path: Path) -> Iterator[Callable[[Any], InProcessGrid]]:
 
 
 def send(grid: InProcessGrid, content: RecordDict, kind: str) -> Message:
-    (reply,) = grid.send_and_receive([Message(content, 2, kind)])
+    (reply,) = grid.send_and_receive([Message(as_sent(content), 2, kind)])
     return reply
 
 
 def seen(reply: Message) -> tuple[Any, ...]:
     """All that a coordinator can read of a reply, but for its clock and numbers."""
-    content = reply.content
+    content = unfolded(reply.content)
     records = {name: dict(record) for name, record in content.config_records.items()}
     arrays = {name: {k: a.data for k, a in record.items()} for name, record in content.array_records.items()}
     return records, arrays, dict(content.metric_records), reply.has_error()
@@ -114,6 +114,7 @@ def corrupt() -> list[RecordDict]:
     header = MESSAGES["train"].config_records["header"]
     return [
         RecordDict(),
+        RecordDict({"message": ConfigRecord({"kind": "Query", "people": 7})}),
         RecordDict({"header": ConfigRecord({"kind": "Query", "body": b"\xff\xff"})}),
         RecordDict({"header": header}),
         RecordDict({"header": ConfigRecord({"kind": "Elephant", "body": b""})}),
@@ -180,13 +181,14 @@ def test_whatever_the_data_are_the_real_reply_has_the_same_form(
 ) -> None:
     with new_ledger(tmp_path / "north.sqlite") as ledger:
         grid = install(make_gate(ledger, people))
-        acceptance = decode_acceptance(send(grid, MESSAGES["query.plan"], "query.plan").content)
+        acceptance = decode_acceptance(unfolded(send(grid, MESSAGES["query.plan"], "query.plan").content))
         assert acceptance.plan_digest == PLAN.digest()
         reply = send(grid, MESSAGES["train"], "train")
-        total = decode_release(reply.content, QUERY, PLAN).total
+        answer = unfolded(reply.content)
+        total = decode_release(answer, QUERY, PLAN).total
         assert float(total.std()) == pytest.approx(PLAN.noise_std, rel=0.15)
-        assert set(reply.content) == {"header", "arrays"}
-        assert set(arrays_of(reply.content)) == {"total"}
+        assert set(answer) == {"header", "arrays"}
+        assert set(arrays_of(answer)) == {"total"}
 
 
 def test_people_who_cannot_be_read_get_a_code_and_keep_the_charge(install: Any, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from client.speed import Speed
 from client.users import Users
 from common.errors import Refusal, RefusalCode
 from common.noise import Source
+from common.parcel import unfolded
 from common.plan import Plan
 from common.wire import decode_acceptance, encode_plan
 from simulations.grid import InProcessGrid
@@ -154,7 +155,7 @@ def test_a_refused_plan_reads_no_data_charges_nothing_and_is_explained_in_the_si
         finally:
             del client.app.resident[file]
         with pytest.raises(Refusal) as caught:
-            decode_acceptance(reply.content)
+            decode_acceptance(unfolded(reply.content))
         assert caught.value.code is RefusalCode.POLICY and rule not in str(reply.content)
         assert rule in caplog.text and "POLICY" in caplog.text
         assert ledger.events() == []

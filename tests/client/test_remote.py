@@ -28,11 +28,11 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 import client.app
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 2, 1
-content = RecordDict({"header": ConfigRecord({"kind": "Advertise", "body": b"anything"})})
+content = RecordDict({"message": ConfigRecord({"kind": "Advertise", "body": b"anything"})})
 context = Context(run_id=1, node_id=2, node_config={"site": "north", "socket": sys.argv[1]},
                   state=RecordDict(), run_config={})
 reply = client.app.app(Message(content, 2, "query.plan", ttl=float(sys.argv[2])), context)
-header = reply.content.config_records["header"]
+header = reply.content.config_records["message"]
 print(json.dumps({"kind": header["kind"], "body": header["body"].hex(), "modules": sorted(sys.modules)}))
 """
 HEAVY = ("torch", "scipy", "dp_accounting", "opacus", "client.gate", "client.datasets",

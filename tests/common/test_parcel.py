@@ -14,10 +14,14 @@ from common.parcel import (
     MAX_ARRAYS,
     MAX_HEADER,
     arrays_of,
+    decode_hello,
+    encode_hello,
     encode_refusal,
+    folded,
     from_parcel,
     require_form,
     to_parcel,
+    unfolded,
 )
 from common.query import Acceptance
 from common.wire import decode_plan, decode_query, encode_acceptance, encode_plan, encode_query
@@ -135,3 +139,52 @@ def test_a_parcel_of_another_form_is_malformed() -> None:
         with pytest.raises(Refusal) as caught:
             from_parcel(bad)
         assert caught.value.code is RefusalCode.MALFORMED
+
+
+SEALED = RecordDict({**QUERY, "seal": ConfigRecord({"body": b"a seal"})})
+
+
+@pytest.mark.parametrize("content", [QUERY, SEALED, ACCEPTED, encode_hello("north")])
+def test_a_message_goes_through_flower_as_one_record(content: RecordDict) -> None:
+    """Flower carries each record of a message in requests of its own, at every hop."""
+    told = folded(content)
+    assert list(told) == ["message"] and unfolded(told) == content
+
+
+def test_long_arrays_go_beside_the_record_in_flowers_own_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parcel, "_BESIDE", 100)
+    told = folded(SEALED)
+    assert set(told) == {"message", "arrays"} and unfolded(told) == SEALED
+
+
+TOLD = folded(SEALED)
+MESSAGE = TOLD.config_records["message"]
+UNTRUE: dict[str, RecordDict] = {
+    "nothing": RecordDict(),
+    "unfolded": SEALED,
+    "a record more": RecordDict({**TOLD, "extra": ConfigRecord({"body": b""})}),
+    "a metric": RecordDict({**TOLD, "extra": MetricRecord({"loss": 0.5})}),
+    "a field more": RecordDict({"message": ConfigRecord({**MESSAGE, "people": 7})}),
+    "arrays twice": RecordDict({**TOLD, "arrays": QUERY["arrays"]}),
+    "arrays in words": RecordDict({"message": ConfigRecord({**MESSAGE, "arrays": "words"})}),
+    "a number for a seal": RecordDict({"message": ConfigRecord({**MESSAGE, "seal": 5})}),
+    "no body": RecordDict({"message": ConfigRecord({"kind": "Query", "arrays": MESSAGE["arrays"]})}),
+    "a metric as the message": RecordDict({"message": MetricRecord({"kind": 1})}),
+    "arrays of no kind's": RecordDict({"message": ConfigRecord({**MESSAGE, "kind": "Accepted"})}),
+}
+
+
+@pytest.mark.parametrize("told", UNTRUE.values(), ids=UNTRUE)
+def test_what_comes_through_flower_in_another_form_is_malformed(told: RecordDict) -> None:
+    with pytest.raises(Refusal) as caught:
+        unfolded(told)
+    assert caught.value.code is RefusalCode.MALFORMED
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "\udcff"])
+def test_a_node_names_its_site_in_a_short_text(name: str) -> None:
+    assert decode_hello(encode_hello("north")) == "north"
+    body = name.encode(errors="surrogateescape")
+    with pytest.raises(Refusal) as caught:
+        decode_hello(RecordDict({"header": ConfigRecord({"kind": "Hello", "body": body})}))
+    assert caught.value.code is RefusalCode.MALFORMED

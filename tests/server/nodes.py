@@ -17,6 +17,7 @@ from flwr.app import Error, Message, RecordDict
 
 import client.app
 from client.site import SiteFile
+from common.parcel import folded, unfolded
 from common.seal import COORDINATOR, read_seal, seal
 from common.signing import load_key
 from server.checkpoint import KEY, Checkpoint
@@ -70,12 +71,12 @@ class Nodes(InProcessGrid):
     def _answer(self, message: Message) -> Message:
         step, node = message.metadata.group_id, message.metadata.dst_node_id
         name = self.names[int(self._contexts[node].node_config["partition-id"])]
-        self.questions.append((name, step, message.content))
+        self.questions.append((name, step, unfolded(message.content)))
         answer = super()._answer(message)
-        touched = self.touch(name, step, answer.content)
+        touched = self.touch(name, step, unfolded(answer.content))
         if touched is None:
             return Message(Error(code=0), reply_to=message)
-        return Message(touched, reply_to=message)
+        return Message(folded(touched), reply_to=message)
 
 
 def federated(folder: Path, **changes: Any) -> None:

@@ -11,7 +11,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from common.errors import Refusal
-from common.parcel import decode_hello, encode_hello
+from common.parcel import decode_hello, encode_hello, folded, unfolded
 from server.exchange import Exchange, in_order
 from simulations.grid import InProcessGrid
 
@@ -35,8 +35,8 @@ def echo() -> ClientApp:
 
     @app.train()
     def answer(message: Message, context: Context) -> Message:
-        told = decode_hello(message.content)
-        return Message(encode_hello(f"{told}, {context.node_id}"), reply_to=message)
+        told = decode_hello(unfolded(message.content))
+        return Message(folded(encode_hello(f"{told}, {context.node_id}")), reply_to=message)
 
     return app
 

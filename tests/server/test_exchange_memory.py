@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import pytest
 import torch
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from common.parcel import encode_hello, folded
 from common.plain_arrays import packed, read_arrays
 from protos import gate_pb2
 from server import exchange
@@ -20,7 +21,7 @@ VALUES = 1000
 
 
 def answer(message: Message, context: Context) -> Message:
-    return Message(packed(gate_pb2.Release(), {"total": torch.ones(VALUES)}), reply_to=message)
+    return Message(folded(packed(gate_pb2.Release(), {"total": torch.ones(VALUES)})), reply_to=message)
 
 
 class Ready(InProcessGrid):
@@ -49,7 +50,7 @@ def summed(sites: int) -> tuple[float, int]:
     grid = Ready(sites)
     nodes = {node: "" for node in grid.get_node_ids() if node > 1}
     total = torch.zeros(VALUES)
-    for _, found in Exchange(grid).answers(nodes, lambda _: RecordDict(), seconds=60.0, group="round 1"):
+    for _, found in Exchange(grid).answers(nodes, lambda _: encode_hello(), seconds=60.0, group="round 1"):
         total += read_arrays(found())["total"]
         del found
     return float(total[0]), grid.most

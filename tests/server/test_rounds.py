@@ -14,7 +14,7 @@ import client.app
 import server.app
 from client.site import SiteFile
 from common.errors import RefusalCode
-from common.parcel import encode_refusal
+from common.parcel import encode_refusal, folded
 from common.plan import Plan
 from common.storage import exclusive
 from server.checkpoint import Checkpoint
@@ -38,7 +38,7 @@ def site_that_is(away: dict[int, set[int]]) -> ClientApp:
         partition = int(context.node_config["partition-id"])
         asked[partition] = asked.get(partition, 0) + 1
         if asked[partition] in away.get(partition, set()):
-            return Message(encode_refusal(RefusalCode.UNAVAILABLE), reply_to=message)
+            return Message(folded(encode_refusal(RefusalCode.UNAVAILABLE)), reply_to=message)
         return client.app.release(message, context)
 
     return app
