@@ -31,7 +31,7 @@ import client.remote
 
 _PRELOADED: Final = (client.app, client.remote)
 """What a message needs, loaded before it comes."""
-_LOOK: Final = 0.3  # seconds
+_LOOK: Final = 0.5  # seconds
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

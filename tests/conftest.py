@@ -30,13 +30,11 @@ settings.load_profile("fedmotion")
 
 LONGEST = (
     "secagg",
-    "faults_site.py",
-    "guides",
-    "clock",
     "faults_server",
-    "sites",
+    "faults_site",
+    "clock",
+    "guides",
     "methods",
-    "disk",
     "network",
 )
 """Words in the names of files of deployments, the longest first: what begins last ends last."""

@@ -75,15 +75,6 @@ def under_way(federation: Federation) -> Iterator[None]:
         federation.stop()
 
 
-@contextmanager
-def two_of_three(folder: Path) -> Iterator[Federation]:
-    """Three sites under way whose run goes on with any two of them, and does not end by itself."""
-    federation = Federation(folder, trust="local", rounds=2000, min_sites=2, deadline=20)
-    federation.prepare()
-    with under_way(federation):
-        yield federation
-
-
 def paused(federation: Federation) -> int:
     """Let the round under way end and no other begin; how many are done then."""
     federation.command("server", "pause", federation.server)

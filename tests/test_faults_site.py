@@ -1,4 +1,5 @@
-"""`kill -9` of every process of a site in turn while its run goes on: real processes and commands."""
+"""`kill -9` of every process of a site in turn while its run goes on, and sites that are slow or lie: real
+processes with real keys, by commands; none spoils the others' rounds."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,27 +19,38 @@ from tests.reckoning import (
     charges,
     checkpoint_of,
     kept_releases,
+    latest,
     next_state,
     paused,
     require_consistent,
     transcript,
-    two_of_three,
+    under_way,
 )
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
+DEADLINE = 20
+LIES = ("longer", "matrix", "not a number", "whole numbers", "another name", "replay")
 Note = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """Three sites whose run goes on with any two of them, and does not end by itself."""
-    with two_of_three(tmp_path_factory.mktemp("site")) as federation:
+    """Three sites, any two of which are enough, in a run that does not end by itself; the file `lie` tells
+    what site west's code says."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "lie").write_text("")
+    lying = ("env", f"PYTHONPATH={Path(__file__).parent / 'strange'}", f"LIE={folder / 'lie'}")
+    federation = Federation(
+        folder, trust="local", rounds=2000, min_sites=2, deadline=DEADLINE, around={"west": lying}
+    )
+    federation.prepare()
+    with under_way(federation):
         yield federation
 
 
 def test_rounds_go_on_when_a_gate_is_killed(running: Federation, record_property: Note) -> None:
     running.kill("east", "gate")
-    running.goes_on()
+    running.goes_on(1)
     all_back(running)
     record_property("crash", "gate")
 
@@ -54,7 +67,7 @@ def test_rounds_go_on_when_a_clientapp_is_killed(running: Federation, record_pro
     while (number := child(courier, "client.courier")) is None:  # it lives for one message
         assert time.monotonic() < deadline
     os.kill(number, signal.SIGKILL)
-    running.goes_on()
+    running.goes_on(1)
     all_back(running)
     record_property("crash", "clientapp")
 
@@ -65,7 +78,6 @@ def test_rounds_go_on_when_a_courier_is_killed_and_it_comes_back(
     """Its SuperNode would live on, take messages and answer none: it is started again."""
     number = _courier(running, "west")
     os.kill(number, signal.SIGKILL)
-    running.goes_on(1)
     all_back(running)
     assert _courier(running, "west") != number
     record_property("crash", "courier")
@@ -75,7 +87,7 @@ def test_rounds_go_on_when_a_supernode_is_killed_and_it_comes_back(
     running: Federation, record_property: Note
 ) -> None:
     running.kill("west", "supernode")
-    running.goes_on()
+    running.goes_on(1)
     all_back(running)
     record_property("crash", "supernode")
 
@@ -124,7 +136,56 @@ def test_a_release_is_added_once_though_its_gate_dies_in_the_round(
     record_property("crash", "gate between its charge and its answer")
 
 
-def test_the_books_agree_after_all_crashes(running: Federation) -> None:
+def _said_of(federation: Federation, site: str) -> list[str]:
+    """What the server's log says of refusals of a site's answers."""
+    log = federation.state / "logs" / "run.log"  # written from the first refusal on
+    said = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return [line for line in said if f"{site}, round" in line]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_the_release_of_a_site_that_lies_is_in_no_model(
+    running: Federation, lie: str, record_property: Note
+) -> None:
+    """The others' rounds go on without it; the server counts what it refused."""
+    paused(running)
+    (running.folder / "lie").write_text(lie)
+    first, before = running.rounds_done() + 1, len(_said_of(running, "west"))
+    running.run("server", "resume", running.server)
+    running.goes_on(1)
+    done = paused(running)
+    (running.folder / "lie").write_text("")
+    found = transcript(running.folder_of_run)
+    assert all(found[round] == ["east", "north"] for round in range(first, done + 1)), found
+    assert len(_said_of(running, "west")) - before >= done + 1 - first
+    record_property("crash", f"a lie: {lie}")
+
+
+def test_control_a_site_whose_code_does_not_lie_is_in_the_model_again(running: Federation) -> None:
+    running.run("server", "resume", running.server)
+    all_back(running)
+
+
+def test_a_site_that_is_late_is_left_out_and_its_late_answer_is_not_added(
+    running: Federation, record_property: Note
+) -> None:
+    digest = checkpoint_of(running).plan.digest()
+    done = paused(running)
+    gate = running.process("north", "gate")
+    os.kill(gate, signal.SIGSTOP)
+    try:
+        running.run("server", "resume", running.server)
+        wait_for("a round without it", lambda: running.rounds_done() > done, 120)
+    finally:
+        os.kill(gate, signal.SIGCONT)
+    assert "north" not in latest(running)
+    all_back(running)
+    wait_for("its late charge", lambda: charges(running, "north", digest)[done + 1] <= 1, 10)
+    assert "north" not in transcript(running.folder_of_run)[done + 1]
+    record_property("crash", "a gate that stood still beyond the deadline")
+
+
+def test_the_books_agree_after_all_crashes_and_lies(running: Federation) -> None:
     running.run("server", "stop", running.server)
     found = require_consistent(running)
     for paid in found.values():
@@ -146,6 +207,6 @@ def test_control_books_that_count_a_release_twice_or_unpaid_are_noticed(running:
     require_consistent(running)
 
 
-def test_nothing_is_left_running_after_all_crashes(running: Federation) -> None:
+def test_nothing_is_left_running_after_all_crashes_and_lies(running: Federation) -> None:
     running.stop()
     assert not left_behind(running.folder)
