@@ -113,7 +113,9 @@ def test_a_card_that_runs_out_in_mid_run_ends_that_sites_part_and_the_others_go_
     running.plan()
     running.start_server()
     all_back(running, CARD_SHORT)  # control: until then it takes part
+    paused(running)
     wait_for("the end of its time", lambda: time.time() > ends, CARD_SHORT)
+    running.run("server", "resume", running.server)
     running.goes_on(2)
     assert latest(running) == {"east", "north"}
     said = (running.state / "logs" / "run.log").read_text()
