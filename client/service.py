@@ -39,6 +39,7 @@ LEAST_FREE: Final = 256 * 2**20
 """Bytes of disk below which a site does not start: a charge and its release must fit."""
 _AT_ONCE: Final = 8
 _END: Final = 3600.0
+_AWAKE: Final = 1.0  # seconds; a signal that the kernel gives to another thread wakes nobody
 _log = logging.getLogger("fedmotion.service")
 
 
@@ -118,7 +119,8 @@ def serve(path: Path) -> None:
     server.start()
     begun = event("process_started", process="gate", version=version("fedmotion"))
     _log.info("%s answers at %s", site.name, places.socket, extra=begun)
-    over.wait()
+    while not over.wait(_AWAKE):
+        pass
     _log.info("asked to end", extra=event("stopped", process="gate"))
     server.stop(_END).wait()
     door.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
 import signal
 import socket
 import threading
@@ -28,6 +30,7 @@ from protos import gate_pb2, gate_pb2_grpc
 from tests.started import StartedSite, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+_TGKILL = {"x86_64": 234, "aarch64": 131}.get(platform.machine())
 SLOW = {"steps_per_round": 60, "rounds": 1, "noise_multiplier": 40.0}
 
 
@@ -179,6 +182,17 @@ def test_a_gate_killed_in_the_middle_of_a_round_comes_back_and_answers_it(site: 
     assert charged(site, plan.digest()) == 1  # one charge, one release: the killed one was never sent
     with Ledger.read(site.outline.ledger) as ledger:
         assert ledger.events(plan.digest()) == [plan.event()]
+
+
+@pytest.mark.skipif(_TGKILL is None, reason="the number of tgkill is not known for this machine")
+def test_a_signal_that_another_thread_takes_ends_it_too(stopped: StartedSite) -> None:
+    """The kernel chooses the thread; Python's handler runs in the main one, which sleeps."""
+    with stopped.started():
+        pid = gate_pid(stopped)
+        other = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+        assert other != pid
+        assert ctypes.CDLL(None, use_errno=True).syscall(_TGKILL, pid, other, signal.SIGTERM) == 0
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), 20)
 
 
 def test_a_stop_lets_a_round_under_way_end(stopped: StartedSite) -> None:
