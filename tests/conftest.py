@@ -18,6 +18,7 @@ os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 
 # Matrices here are small: a second thread costs more than it gives, above all on a busy machine.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # A shell starts background jobs deaf to Ctrl-C, and every process that a test starts would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -30,15 +31,22 @@ settings.load_profile("fedmotion")
 
 LONGEST = (
     "secagg",
-    "faults_server",
-    "faults_site",
+    "server",
+    "site",
     "clock",
-    "guides",
     "methods",
+    "guides",
     "network",
 )
 """Words in the names of files of deployments, the longest first: what begins last ends last."""
 ATTACKS = ("tests/attacks/", "tests/test_no_bypass.py", "tests/test_method_laws.py")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make test-deployment` imports the files that hold deployments alone: each worker imports its own."""
+    if config.option.markexpr != "deployment" or not collection_path.name.startswith("test_"):
+        return None
+    return "mark.deployment" not in collection_path.read_text() or None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -101,7 +101,6 @@ class Federation:
     budget: float = 20.0
     host: str = "127.0.0.1"
     front: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
     around: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By site: what its operator puts before the command that starts it."""
 
@@ -122,19 +121,6 @@ class Federation:
         with redirect_stdout(said), redirect_stderr(complained):
             code = shell.run(COMMANDS, [str(argument) for argument in arguments])
         return Done(code, said.getvalue(), complained.getvalue())
-
-    def start(self, *arguments: object, around: Sequence[str] = ()) -> Done:
-        """A command that starts processes, in a process of its own, returning once they run."""
-        done = subprocess.run(
-            [*around, str(FEDMOTION), *map(str, arguments), "--detach"],
-            cwd=self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
 
     def run(self, *arguments: object) -> str:
         """The standard output of a command that must succeed."""
@@ -204,12 +190,19 @@ class Federation:
             list(pool.map(self.start_site, self.sites))
 
     def start_site(self, name: str) -> None:
-        done = self.start("client", "start", self.site(name), around=self.around.get(name, ()))
-        assert done.code == 0, done
+        """By its command in a process of its own, which may have something around it."""
+        done = subprocess.run(
+            [*self.around.get(name, ()), str(FEDMOTION), "client", "start", str(self.site(name)), "--detach"],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done
 
     def start_server(self) -> None:
-        done = self.start("server", "start", self.server)
-        assert done.code == 0, done
+        self.run("server", "start", self.server, "--detach")
 
     def stop(self) -> None:
         """End whatever runs."""
