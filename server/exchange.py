@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
+from flwr.superlink.grid import http_grid
 
 from common.errors import Refusal, RefusalCode
 from common.parcel import decode_hello, encode_hello, folded, kind_of, unfolded
@@ -102,14 +105,14 @@ class Exchange:
                     yield node, _nothing
                 else:
                     waiting[pushed] = _Asked(node, nodes[node], mark)
-            before = len(waiting)
-            for reply in self._replies(list(waiting)):
+            before, last = len(waiting), time.monotonic() > until
+            for reply in self._replies(list(waiting), until):
                 # An error may come from the SuperLink: the message says whose it is.
                 asked = waiting.pop(reply.metadata.reply_to_message_id, None)
                 if asked is not None:
                     self.traffic.up += size(reply.content) if reply.has_content() else 0
                     yield asked.node, self._answer(reply, asked)
-            if time.monotonic() > until:
+            if last:
                 break
             if waiting and len(waiting) == before:
                 # Each look costs the SuperLink 15 ms of CPU: a tenth of the time waited is soon enough.
@@ -117,10 +120,14 @@ class Exchange:
         for node in [*(asked.node for asked in waiting.values()), *left]:
             yield node, _nothing
 
-    def _replies(self, identifiers: Sequence[str]) -> Iterator[Message]:
+    def _replies(self, identifiers: Sequence[str], until: float) -> Iterator[Message]:
         """What is there, a few at a time: the rest waits in the SuperLink's database, not in our memory."""
         for start in range(0, len(identifiers), _HELD):
-            yield from self.grid.pull_messages(set(identifiers[start : start + _HELD]))
+            yield from self._pulled(set(identifiers[start : start + _HELD]), until)
+
+    def _pulled(self, identifiers: set[str], until: float) -> Iterable[Message]:
+        with _announced(until):
+            return self.grid.pull_messages(identifiers)
 
     def _sealed(self, content: RecordDict, site: str) -> tuple[RecordDict, Seal | None]:
         if self.key is None or site not in self._members:
@@ -137,6 +144,26 @@ class Exchange:
             return content
 
         return answer
+
+
+@contextmanager
+def _announced(until: float) -> Iterator[None]:
+    """Wait until then for what an answer that was announced consists of.
+
+    Flower 1.41 would wait for three minutes, with everybody, where a site ends in the middle of its answer.
+    """
+
+    def bounded(object_ids: list[str], pull_object_fn: Callable[[str], bytes]) -> dict[str, bytes]:
+        left = max(0.0, until - time.monotonic())
+        return pull_objects(
+            object_ids, pull_object_fn, max_time=left, initial_backoff=_EAGER, backoff_cap=_POLL
+        )
+
+    vars(http_grid)["pull_objects"] = bounded
+    try:
+        yield
+    finally:
+        vars(http_grid)["pull_objects"] = pull_objects
 
 
 def _require_sealed(content: RecordDict, member: Member, question: Seal) -> None:

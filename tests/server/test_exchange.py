@@ -5,10 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
+from flwr.common.serde import message_to_proto
+from flwr.proto.message_pb2 import PullObjectResponse
+from flwr.proto.runtime_pb2 import PullAppMessagesResponse
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.run import Run
+from flwr.superlink.grid.http_grid import HttpGrid
 
 from common.errors import Refusal
 from common.parcel import decode_hello, encode_hello, folded, unfolded
@@ -115,3 +122,68 @@ def test_a_node_that_cannot_be_reached_is_no_reason_to_wait(
     threading.Thread(target=ask, daemon=True).start()
     start = time.monotonic()
     assert ended.wait(30) and time.monotonic() - start < 30
+
+
+class Announcing:
+    """A SuperLink to which some nodes announce an answer and never bring its content."""
+
+    def __init__(self, halting: Iterable[int]) -> None:
+        self._halting = set(halting)
+        self._replies = list[Message]()
+        self._content = dict[str, bytes]()
+
+    def tell(self, question: Message) -> str:
+        number, node = f"question {len(self._replies)}", question.metadata.dst_node_id
+        question.metadata.__dict__["_message_id"] = number
+        reply = Message(folded(encode_hello(f"node {node}")), reply_to=question)
+        reply.metadata.__dict__["_message_id"] = reply.object_id
+        self._replies.append(reply)
+        if node not in self._halting:
+            found = get_all_nested_objects(reply)
+            self._content.update({name: found[name].deflate() for name in found})
+        return number
+
+    def PullMessages(self, asked: Any) -> PullAppMessagesResponse:  # noqa: N802
+        """Each once, as Flower claims them."""
+        given = [reply for reply in self._replies if reply.metadata.reply_to_message_id in asked.message_ids]
+        given.sort(key=lambda reply: reply.metadata.src_node_id not in self._halting)
+        self._replies = [reply for reply in self._replies if reply not in given]
+        return PullAppMessagesResponse(
+            messages_list=[message_to_proto(reply) for reply in given],
+            message_object_trees=[get_object_tree(reply) for reply in given],
+        )
+
+    def PullObject(self, asked: Any) -> PullObjectResponse:  # noqa: N802
+        content = self._content.get(asked.object_id)
+        return PullObjectResponse(
+            object_found=True, object_available=content is not None, object_content=content or b""
+        )
+
+    def ConfirmMessageReceived(self, asked: Any) -> None:  # noqa: N802
+        pass
+
+
+class OverHttp(HttpGrid):
+    """Flower's own grid of a deployment, whose questions are answered at once."""
+
+    def __init__(self, superlink: Announcing) -> None:
+        super().__init__(token="token")
+        self._client: Any = superlink
+        self._run = Run.create_empty(1)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return [self._client.tell(message) for message in messages]
+
+
+@pytest.mark.timeout(60)
+def test_an_answer_that_is_announced_and_never_comes_holds_nobody_up_beyond_the_deadline() -> None:
+    """Flower would wait three minutes for it, and lose the answers that come with it meanwhile."""
+    grid, asked = OverHttp(Announcing(halting=[2, 5])), dict.fromkeys(range(2, 12), "")
+    found = {}
+    for node, answer in Exchange(grid).answers(asked, lambda _: encode_hello(), seconds=2.0, group="g"):
+        try:
+            found[node] = decode_hello(answer())
+        except Refusal as refusal:
+            found[node] = str(refusal)
+    missing = {2: "no answer", 5: "no answer"}
+    assert found == {node: f"node {node}" for node in asked} | missing
