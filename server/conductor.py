@@ -25,10 +25,9 @@ from server.progress import last_row
 from server.proposal import LEASH
 from server.rounds import LOCK, OUTCOME
 from server.server_file import ServerFile
-from server.superlink import DATABASE, Flower, FlowerError
+from server.superlink import DATABASE, NODES, Flower, FlowerError
 
 STATE: Final = "conductor.json"
-NODES: Final = "nodes.json"
 CRASHED: Final = 70
 """Exit code where Flower did not answer, or something failed in a way nobody foresaw: it is started again."""
 FINAL: Final = (0, 1, 2, 3)
@@ -106,18 +105,17 @@ class Conductor:
         Flower never lets a key in again that was put out. One node at most is let in and not written
         down, where a crash came between: then it is the only one that nobody knows.
         """
-        path, flower = self._flower.run / NODES, self._flower
-        known: dict[str, list[str]] = read_json(path)["nodes"] if path.exists() else {}
+        flower, known = self._flower, self._flower.admitted()
         there, believed = flower.nodes(), set(node_keys(self._config).values())
         for key, node in known.values():
             if node in there and key not in believed:
                 flower.unregister(node)
         kept = {site: pair for site, pair in known.items() if pair[1] in there and pair[0] in believed}
         wanted = node_keys(self._config, self._plan)
-        for site in sorted(site for site in wanted if kept.get(site, [""])[0] != wanted[site]):
+        for site in sorted(site for site in wanted if kept.get(site, ("", ""))[0] != wanted[site]):
             strangers = set(there) - {node for _, node in known.values()}
-            kept[site] = [wanted[site], self._let_in(site, wanted[site], strangers)]
-            write_json(path, {"nodes": kept})
+            kept[site] = wanted[site], self._let_in(site, wanted[site], strangers)
+            write_json(flower.run / NODES, {"nodes": kept})
 
     def _let_in(self, site: str, key: str, strangers: set[str]) -> str:
         with tempfile.NamedTemporaryFile("w", suffix=".pub", dir=self._flower.run) as file:

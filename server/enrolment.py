@@ -58,8 +58,9 @@ class _Tried:
 class Enrolment:
     """The sites that have accepted the plan of `checkpoint`, by name, and every refusal by its code.
 
-    Under a roster a node is asked for its site's name, and put to the plan under the seal for that
-    site: what it answers is the site's word or nothing. A node that did not accept is asked again
+    Under a roster a node is put to the plan under the seal for its site: what it answers is that site's word
+    or nothing. Its site is the one under whose key it was `admitted`; where nobody was (in a simulation) it
+    is asked for a name. A node that did not accept is asked again
     after a while; one that comes late, or comes back under another number, at the next round. Sites
     whose keys are `revoked` are let go.
     """
@@ -71,6 +72,7 @@ class Enrolment:
         witnesses: Witnesses,
         patience: Patience,
         revoked: Callable[[], Collection[str]] = tuple,
+        admitted: Callable[[], Mapping[int, str]] = dict,
     ) -> None:
         self._exchange = exchange
         self._plan = checkpoint.plan
@@ -79,6 +81,7 @@ class Enrolment:
         self._witnesses = witnesses
         self._patience = patience
         self._revoked = revoked
+        self._admitted = admitted
         self._enrolled: dict[str, _Enrolled] = {}
         self._declined: dict[str, str] = {}
         self._tried: dict[int, _Tried] = {}
@@ -170,9 +173,15 @@ class Enrolment:
         if not due or self._others_may_come(due, len(due | known), now):
             return
         self._tried.update({n: self._tried.get(n, _Tried()).once_more(now) for n in due})
-        named = self._exchange.hello(due, min(_HELLO_SECONDS, self._patience.answer))
+        named = self._names(due)
         wanted = {member.site for member in self._plan.roster} - set(self._declined)
         self._put({node: site for node, site in sorted(named.items()) if site in wanted})
+
+    def _names(self, nodes: Collection[int]) -> dict[int, str]:
+        """The site of each node, where it is known."""
+        if known := self._admitted():
+            return {node: known[node] for node in nodes if node in known}
+        return self._exchange.hello(nodes, min(_HELLO_SECONDS, self._patience.answer))
 
     def _others_may_come(self, due: set[int], there: int, now: float) -> bool:
         """Whether to wait with the nodes that are `due`, as no round can begin without others."""

@@ -14,7 +14,7 @@ from common.plan import Plan
 from common.run_plan import RUN_PLAN, read_run_plan
 from common.storage import read_json
 from common.supervised import Status, status
-from server.conductor import NODES, Conducting
+from server.conductor import Conducting
 from server.preflight import LEAST_FREE, require_certificate
 from server.progress import last_row, readable
 from server.server_file import ServerFile
@@ -114,16 +114,13 @@ def _privacy(folder: Path, plan: Plan) -> dict[str, Any]:
 def _sites(config: ServerFile, plan: Plan, told: Mapping[str, Any], running: bool) -> list[dict[str, Any]]:
     """Each site of the roster, and whether Flower hears from its SuperNode; None where nobody can say."""
     flower = Flower(config.folder)
-    nodes: Mapping[str, Any] = {}
     online: dict[str, str] | None = None
-    if (flower.run / NODES).exists():
-        nodes = read_json(flower.run / NODES)["nodes"]
     if running:
         try:
             online = flower.nodes()
         except FlowerError:
             online = None
-    numbers = {site: node for site, (_, node) in nodes.items()}
+    numbers = {site: node for site, (_, node) in flower.admitted().items()}
     return [
         {
             "name": member.site,

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,6 +27,7 @@ from server.question import Question
 from server.revocation import revoked
 from server.secure_sum import SecureSum, VoidError
 from server.status import Status
+from server.superlink import Flower
 from server.transcript import Transcript
 from server.witnesses import Witnesses
 
@@ -102,8 +104,15 @@ class _Run:
         patience = Patience(nodes=settings.sites, gather=settings.patience, answer=settings.deadline)
         exchange = Exchange(grid, key if plan.roster else None, plan.roster)
         self._traffic, self._crossed = exchange.traffic, dict[str, int]()
-        state = (folder / KEY).resolve().parent.parent  # a server's runs share its keys
-        self._sites = Enrolment(exchange, checkpoint, self._witnesses, patience, lambda: revoked(state))
+        server = (folder / KEY).resolve().parent.parent  # a server's runs share its keys
+        self._sites = Enrolment(
+            exchange,
+            checkpoint,
+            self._witnesses,
+            patience,
+            partial(revoked, server),
+            partial(_admitted, server),
+        )
         self._charges = 0
         self.checkpoint = checkpoint
 
@@ -196,6 +205,11 @@ class _Run:
                 "refusals": {code.value: count for code, count in sorted(refusals.items())},
             },
         )
+
+
+def _admitted(server: Path) -> dict[int, str]:
+    """The site of each node that was let in under its key, by Flower's number of the node."""
+    return {int(node): site for site, (_, node) in Flower(server).admitted().items()}
 
 
 def _require_enough(total: Sum, plan: Plan, round: int) -> None:

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from common.errors import FedmotionError
+from common.storage import read_json
 from common.supervision import Child
 from server.bundle import write_application
 from server.loopback import AUTHORITY, CERTIFICATE, KEY
 
 DATABASE: Final = "superlink.db"
+NODES: Final = "nodes.json"
 _CONNECTION: Final = "here"
 _PASSED: Final = ("HOME", "LANG", "LC_ALL", "OMP_NUM_THREADS", "TMPDIR", "TZ")
 _PATIENCE: Final = 120.0
@@ -145,6 +147,12 @@ class Flower:
 
     def unregister(self, node: str) -> None:
         self.ask("supernode", "unregister", node, _CONNECTION)
+
+    def admitted(self) -> dict[str, tuple[str, str]]:
+        """Site -> its SuperNode's public key and Flower's number of it, as the conductor let them in."""
+        path = self.run / NODES
+        told: dict[str, list[str]] = read_json(path)["nodes"] if path.exists() else {}
+        return {site: (key, node) for site, (key, node) in told.items()}
 
     def nodes(self) -> dict[str, str]:
         """Flower's numbers of the SuperNodes that are let in, and whether each is `online`."""

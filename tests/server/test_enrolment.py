@@ -11,9 +11,11 @@ from common.errors import RefusalCode
 from common.parcel import encode_hello, encode_refusal
 from common.query import Acceptance
 from common.signing import load_key, public_name
+from common.storage import write_json
 from common.wire import encode_acceptance
 from server.checkpoint import Checkpoint
 from server.revocation import revoke
+from server.superlink import NODES
 from tests.server.nodes import ROUNDS, Nodes, resealed, rows, run, settle
 
 EAST, NORTH = "site-01", "site-02"
@@ -65,6 +67,37 @@ def test_a_node_in_anothers_name_is_put_to_the_test_and_fails_it(hub: Path) -> N
     outcome = run(hub, nodes)
     assert outcome["accepted"] == [NORTH, nodes.names[2]] and counts(hub) == [2] * ROUNDS
     assert set(outcome["refusals"]) == {"UNAVAILABLE"}  # its door signs nothing that is not for it
+
+
+def admit(hub: Path, sites: dict[str, int]) -> None:
+    """As the conductor of a server writes down whom it let in under which key."""
+    (hub / "run").mkdir()
+    told = {site: ("the node's key", str(node)) for site, node in sites.items()}
+    write_json(hub / "run" / NODES, {"nodes": told})
+
+
+def test_nodes_that_were_let_in_under_their_keys_are_not_asked_for_their_names(hub: Path) -> None:
+    """A silent node that would claim another's name takes nobody's place."""
+    nodes = Nodes(hub)
+    third = nodes.names[2]
+    admit(hub, {EAST: nodes.node(EAST), NORTH: nodes.node(NORTH)})
+
+    def claim(site: str, step: str, answer: RecordDict) -> RecordDict | None:
+        return None if site == third else answer
+
+    nodes.touch = claim
+    outcome = run(hub, nodes)
+    assert outcome["accepted"] == [EAST, NORTH] and counts(hub) == [2] * ROUNDS
+    assert {step for _, step, _ in nodes.questions} == {"plan", *(f"round {n + 1}" for n in range(ROUNDS))}
+    assert third not in {site for site, _, _ in nodes.questions}
+
+
+def test_a_node_let_in_for_one_site_is_no_other(hub: Path) -> None:
+    nodes = Nodes(hub)
+    wrong = {EAST: nodes.node(NORTH), NORTH: nodes.node(EAST), nodes.names[2]: nodes.node(nodes.names[2])}
+    admit(hub, wrong)
+    outcome = run(hub, nodes)
+    assert outcome["accepted"] == [nodes.names[2]] and outcome["rounds"] == 0
 
 
 def test_a_site_of_another_population_than_its_card_says_is_not_enrolled(hub: Path) -> None:
