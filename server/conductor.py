@@ -18,7 +18,6 @@ from common.errors import FedmotionError, InputError, Refusal, RefusalCode
 from common.plan import Plan
 from common.run_plan import RUN_PLAN, read_run_plan
 from common.storage import exclusive, held, read_json, write_json
-from server.closing import close
 from server.pace import Pace
 from server.preflight import node_keys
 from server.progress import last_row
@@ -86,6 +85,8 @@ class Conductor:
                 self._say("restarting", words="the ServerApp ended before its run: see logs/run.log")
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
+            from server.closing import close  # a second of imports, once a run
+
             self._say("closing")
             close(self._folder)
         outcome = self._outcome() or {}

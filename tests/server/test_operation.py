@@ -123,7 +123,6 @@ def test_a_serverapp_killed_is_handed_over_again(started: Started) -> None:
     await_true(lambda: started.holder() not in (0, app), PATIENCE)
 
 
-@pytest.mark.deployment
 def test_a_conductor_killed_before_it_wrote_a_node_down_finds_it_again(started: Started) -> None:
     nodes = started.config.folder / "run" / "nodes.json"
     before, app = json.loads(nodes.read_text()), started.holder()
