@@ -34,8 +34,8 @@ LONGEST = (
     "server",
     "site",
     "clock",
-    "methods",
     "guides",
+    "methods",
     "network",
 )
 """Words in the names of files of deployments, the longest first: what begins last ends last."""

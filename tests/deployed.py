@@ -25,7 +25,7 @@ _SITE = """name = "{name}"
 ledger = "ledger.sqlite"
 unit = "user"
 trust = ["local", "secagg"]
-methods = ["dp_sgd"]
+methods = ["dp_sgd", "gs_wgan", "moments"]
 declared_population = {people}
 
 [budget]
@@ -52,6 +52,8 @@ host = "{host}"
 port = {port}
 {front}
 [run]
+method = "{method}"
+options = {{ {options} }}
 start = "start"
 epsilon = 8.0
 rounds = {rounds}
@@ -94,6 +96,9 @@ class Federation:
     folder: Path
     sites: Sequence[str] = ("east", "north", "west")
     trust: str = "secagg"
+    method: str = "dp_sgd"
+    options: str = ""
+    """In TOML."""
     rounds: int = 2
     min_sites: int = 3
     deadline: float = 60.0
@@ -103,6 +108,7 @@ class Federation:
     front: str = ""
     around: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By site: what its operator puts before the command that starts it."""
+    _port: int = field(default_factory=free_port)
 
     @property
     def server(self) -> Path:
@@ -146,22 +152,33 @@ class Federation:
 
     def write(self) -> None:
         """The files that people write by hand."""
+        self._write_server()
+        for seed, name in enumerate(self.sites):
+            self.site(name).parent.mkdir()
+            self.site(name).write_text(
+                _SITE.format(name=name, people=self.people, budget=self.budget, seed=seed)
+            )
+
+    def _write_server(self) -> None:
         self.server.write_text(
             _SERVER.format(
                 host=self.host,
-                port=free_port(),
+                port=self._port,
                 front=self.front,
+                method=self.method,
+                options=self.options,
                 rounds=self.rounds,
                 trust=self.trust,
                 min_sites=self.min_sites,
                 deadline=self.deadline,
             )
         )
-        for seed, name in enumerate(self.sites):
-            self.site(name).parent.mkdir()
-            self.site(name).write_text(
-                _SITE.format(name=name, people=self.people, budget=self.budget, seed=seed)
-            )
+
+    def choose(self, method: str, options: str, trust: str) -> None:
+        """Another run of the sites that are started already, agreed to by each."""
+        self.method, self.options, self.trust = method, options, trust
+        self._write_server()
+        self.plan()
 
     def join(self, name: str, coordinator: str) -> None:
         """The ceremony between one site and the coordinator, both fingerprints compared."""

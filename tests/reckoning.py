@@ -114,6 +114,29 @@ def require_consistent(federation: Federation) -> dict[str, Counter[int]]:
     return found
 
 
+def ended(federation: Federation) -> None:
+    """Wait for the newest run's end, and for what is written then."""
+    wait_for("the end of the run", federation.outcome, 600)
+    wait_for("its description", (federation.folder_of_run / "run.json").exists, 120)
+
+
+def require_whole(federation: Federation) -> None:
+    """Every planned round is in the model, charged once where a site took part; the result generates."""
+    plan, outcome = checkpoint_of(federation).plan, federation.outcome()
+    assert plan.method == federation.method and outcome is not None
+    assert (outcome["rounds"], outcome["stopped"]) == (plan.rounds, None), outcome
+    accepted, every = set(outcome["accepted"]), dict.fromkeys(range(1, plan.rounds + 1), 1)
+    assert accepted <= set(federation.sites) and len(accepted) >= plan.min_sites
+    for site, paid in require_consistent(federation).items():
+        assert paid == (every if site in accepted else {}), site
+    told = json.loads((federation.folder_of_run / "run.json").read_text())
+    assert (told["method"], told["guarantee"]) == (federation.method, "differential privacy")
+    assert told["privacy"]["epsilon_spent"] <= 8.0
+    out = federation.folder / f"made by {federation.method}"
+    federation.run("generate", federation.folder_of_run, "--count", 2, "--format", "npy", "--out", out)
+    assert len(list(out.glob("*.npy"))) == 2
+
+
 def kept_releases(federation: Federation, round: int) -> dict[str, torch.Tensor]:
     """The final vector of each site's newest charge where that is of `round`, from its ledger, float64."""
     digest = checkpoint_of(federation).plan.digest()

@@ -17,8 +17,10 @@ from tests.process_tree import descendant, left_behind
 from tests.reckoning import (
     charges,
     checkpoint_of,
+    ended,
     paused,
     require_consistent,
+    require_whole,
     transcript,
     under_way,
 )
@@ -165,5 +167,14 @@ def test_the_books_agree_after_all_states(running: Federation) -> None:
     assert counts[2] >= 3, (
         counts
     )  # control: attempts that came to nothing are in the ledgers, and are seen here
+
+
+def test_moments_of_the_same_sites_are_one_round_under_secure_aggregation(running: Federation) -> None:
+    """Whatever the file asks for: more would cost noise and tell nothing."""
+    running.choose("moments", "fit_steps = 20", "secagg")
+    running.start_server()
+    ended(running)
+    assert checkpoint_of(running).plan.rounds == 1
+    require_whole(running)
     running.stop()
     assert not left_behind(running.folder)
