@@ -39,6 +39,7 @@ LONGEST = (
     "network",
 )
 """Words in the names of files of deployments, the longest first: what begins last ends last."""
+LONG = 1200  # seconds: what a long form may take on a busy machine
 ATTACKS = ("tests/attacks/", "tests/test_no_bypass.py", "tests/test_method_laws.py")
 
 
@@ -56,6 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.nodeid.startswith(ATTACKS) and item.get_closest_marker("nightly") is None:
                 item.add_marker("attack")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(LONG))
     if config.option.markexpr == "deployment":
         items.sort(
             key=lambda item: next((i for i, n in enumerate(LONGEST) if n in item.path.name), len(LONGEST))
