@@ -16,12 +16,13 @@ import pytest
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from torch import Tensor
 
+import client.app
 import client.door
 import client.gate
 from client.door import Door
 from common import logs
 from common.errors import Refusal
-from common.parcel import encode_refusal, kind_of
+from common.parcel import encode_refusal, folded, kind_of
 from common.query import Release
 from common.wire import encode_release
 
@@ -57,6 +58,17 @@ def noting_sums() -> Iterator[list[Tensor]]:
         yield sums
 
 
+def carry_all(patch: Patch) -> None:
+    """The messenger passes on whatever it is given; the real one carries the records of a message alone."""
+
+    def carried(content: RecordDict) -> RecordDict:
+        own = RecordDict({name: content[name] for name in content if name in ("header", "arrays", "seal")})
+        more = {name: content[name] for name in content if name not in own}
+        return RecordDict({**(folded(own) if own else {}), **more})
+
+    patch.setattr(client.app, "folded", carried)
+
+
 def leak_count(patch: Patch) -> None:
     """The reply says how many people the round was made of, as Flower's examples do."""
     seen: list[int] = []
@@ -72,6 +84,7 @@ def leak_count(patch: Patch) -> None:
 
     wrap_sum(patch, counted)
     patch.setattr(client.door, "encode_release", encode)
+    carry_all(patch)
 
 
 def leak_norm(patch: Patch) -> None:
@@ -90,6 +103,7 @@ def leak_norm(patch: Patch) -> None:
 
     wrap_sum(patch, measured)
     patch.setattr(client.door, "encode_release", encode)
+    carry_all(patch)
 
 
 def leak_text(patch: Patch) -> None:
@@ -106,6 +120,7 @@ def leak_text(patch: Patch) -> None:
             return RecordDict({"reason": ConfigRecord({"text": repr(error)})})
 
     patch.setattr(Door, "answer", answer)
+    carry_all(patch)
 
 
 def leak_crash(patch: Patch) -> None:
@@ -126,6 +141,7 @@ def leak_length(patch: Patch) -> None:
         return content
 
     patch.setattr(client.door, "encode_release", encode)
+    carry_all(patch)
 
 
 def gate_that(act: Callable[[int], object]) -> Callable[[Patch], None]:

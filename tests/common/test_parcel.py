@@ -151,6 +151,14 @@ def test_a_message_goes_through_flower_as_one_record(content: RecordDict) -> Non
     assert list(told) == ["message"] and unfolded(told) == content
 
 
+def test_what_is_no_part_of_a_message_goes_nowhere() -> None:
+    """Records that something put beside a message stay where they are."""
+    more = RecordDict(
+        {**SEALED, "metrics": MetricRecord({"num-examples": 7}), "words": ConfigRecord({"a": "b"})}
+    )
+    assert folded(more) == folded(SEALED)
+
+
 def test_long_arrays_go_beside_the_record_in_flowers_own_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parcel, "_BESIDE", 100)
     told = folded(SEALED)
