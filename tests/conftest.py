@@ -57,10 +57,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """`make attack` runs what is marked, wherever it lies, and the short form of every attack."""
     if config.option.markexpr == "attack":
         for item in items:
+            if item.get_closest_marker("attack") and item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(LONG))
             if item.nodeid.startswith(ATTACKS) and item.get_closest_marker("nightly") is None:
                 item.add_marker("attack")
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(LONG))
     if config.option.markexpr == "deployment":
         items.sort(
             key=lambda item: next((i for i, n in enumerate(LONGEST) if n in item.path.name), len(LONGEST))

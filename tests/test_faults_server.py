@@ -81,6 +81,7 @@ def test_a_run_goes_on_from_its_checkpoint_when_the_servers_supervisor_is_killed
     done = checkpoint_of(running).state.round
     assert done <= running.rounds_done() <= done + 1  # a row may be ahead of the checkpoint: it is cut
     running.start_server()
+    running.goes_on()
     all_back(running)
     record_property("crash", "supervisor of the server")
 

@@ -50,7 +50,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
 
 def test_rounds_go_on_when_a_gate_is_killed(running: Federation, record_property: Note) -> None:
     running.kill("east", "gate")
-    running.goes_on(1)
+    running.goes_on()
     all_back(running)
     record_property("crash", "gate")
 
@@ -67,7 +67,7 @@ def test_rounds_go_on_when_a_clientapp_is_killed(running: Federation, record_pro
     while (number := child(courier, "client.courier")) is None:  # it lives for one message
         assert time.monotonic() < deadline
     os.kill(number, signal.SIGKILL)
-    running.goes_on(1)
+    running.goes_on()
     all_back(running)
     record_property("crash", "clientapp")
 
@@ -78,6 +78,7 @@ def test_rounds_go_on_when_a_courier_is_killed_and_it_comes_back(
     """Its SuperNode would live on, take messages and answer none: it is started again."""
     number = _courier(running, "west")
     os.kill(number, signal.SIGKILL)
+    running.goes_on(1)
     all_back(running)
     assert _courier(running, "west") != number
     record_property("crash", "courier")
@@ -87,7 +88,7 @@ def test_rounds_go_on_when_a_supernode_is_killed_and_it_comes_back(
     running: Federation, record_property: Note
 ) -> None:
     running.kill("west", "supernode")
-    running.goes_on(1)
+    running.goes_on()
     all_back(running)
     record_property("crash", "supernode")
 
