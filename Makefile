@@ -18,7 +18,7 @@ attack-nightly: $(INSTALLED)
 	@$(BIN)/python -m pytest -qq -n 2 -m nightly
 
 test-deployment: $(INSTALLED)
-	@$(BIN)/python -m pytest -qq -rs -n 4 --dist loadfile --no-loadscope-reorder -m deployment
+	@$(BIN)/python -m pytest -qq -rs -n 4 --dist loadscope --no-loadscope-reorder -m deployment
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

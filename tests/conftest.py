@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -29,18 +31,13 @@ settings.register_profile("fedmotion", deadline=None, derandomize=True, database
 settings.load_profile("fedmotion")
 
 
-LONGEST = (
-    "secagg",
-    "faults_server",
-    "faults_site",
-    "clock",
-    "guides",
-    "network",
-    "containers",
-    "methods",
+LANES = (
+    ("secagg", "containers"),
+    ("faults_site", "network"),
+    ("faults_server", "methods"),
+    ("clock", "guides"),
 )
-"""Words in the names of files of deployments, in the order in which four workers are done soonest: each takes
-its next file as soon as two tests of its own are left."""
+"""Words in the names of files of deployments, for each of the four workers in order: about as long each."""
 LONG = 1200  # seconds: what a long form may take on a busy machine
 ATTACKS = ("tests/attacks/", "tests/test_no_bypass.py", "tests/test_method_laws.py")
 
@@ -62,9 +59,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.nodeid.startswith(ATTACKS) and item.get_closest_marker("nightly") is None:
                 item.add_marker("attack")
     if config.option.markexpr == "deployment":
-        items.sort(
-            key=lambda item: next((i for i, n in enumerate(LONGEST) if n in item.path.name), len(LONGEST))
-        )
+        items.sort(key=lambda item: _lane(item.path.name))
+
+
+def _lane(path: str) -> tuple[int, int]:
+    """Which lane a file of deployments is in, and where in it; the last one where none is said."""
+    name = Path(path).name
+    places = [(lane, i) for lane, words in enumerate(LANES) for i, word in enumerate(words) if word in name]
+    return places[0] if places else (len(LANES) - 1, len(LANES[-1]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """A worker for each lane: set-ups are long, and a worker that is free early would begin another."""
+    if config.option.markexpr != "deployment":
+        return None
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: str(_lane(nodeid.partition("::")[0])[0])
+    return scheduler
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
