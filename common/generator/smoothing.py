@@ -34,9 +34,21 @@ def smoothed(latents: Tensor, labels: Tensor, weights: Tensor, prior: Tensor, wi
         rows = torch.multinomial(chances, count, replacement=True, generator=random)
         z = torch.randn(count, latents.shape[1], generator=random)
         own = labels[rows]
-        return points[rows] + width * torch.einsum("nij,nj->ni", roots[own], z), own
+        return points[rows] + width * spread(z, roots, own), own
 
     return draw
+
+
+def spread(z: Tensor, roots: Tensor, labels: Tensor) -> Tensor:
+    """Each row of `z` `[n, latent]` under its label's root `[labels, latent, latent]`: `[n, latent]`.
+
+    By label: a root for each row would be latent times the rows.
+    """
+    found = torch.empty_like(z)
+    for label in torch.unique(labels).tolist():
+        rows = torch.nonzero(labels == label)[:, 0]
+        found[rows] = z[rows] @ roots[label].T
+    return found
 
 
 def _shares(weights: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from common.generator.assets import under
 from common.generator.design import choice, number
 from common.generator.fit import FittedGenerator
 from common.generator.generator import Generator
+from common.generator.smoothing import spread
 from common.method import Prospect, PublicState, UserBatch, UserRandom, Usual, VectorMethod
 from common.vector import Vector
 
@@ -95,7 +96,7 @@ class Moments(FittedGenerator, VectorMethod):
         def draw(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
             labels = torch.multinomial(shares, count, replacement=True, generator=random)
             z = torch.randn(count, means.shape[1], generator=random)
-            return means[labels] + torch.einsum("nij,nj->ni", factors[labels], z), labels
+            return means[labels] + spread(z, factors, labels), labels
 
         seed = int(state.arrays["seed"])
         found = self.fitted(draw, under("denoiser/", state.arrays), seed)
