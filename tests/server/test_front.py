@@ -88,8 +88,8 @@ def test_what_a_client_says_of_its_connection_or_of_others_does_not_pass(behind:
         (f"POST {FLEET} HTTP/1.1\r\nhost: a\r\n\r\n".encode(), 411),
         (post(FLEET, headers=f"content-length: {MOST_BODY + 1}\r\n"), 413),
         (post(FLEET, headers=f"content-length: {'9' * 12}\r\n"), 413),
-        (post(FLEET, headers=f"x: {'a' * 2 * MOST_HEAD}\r\n"), 400),
-        (post(FLEET, headers="x: a\r\n" * MOST_HEAD), 400),
+        (post(FLEET, headers=f"x: {'a' * MOST_HEAD}\r\n"), 400),
+        (post(FLEET, headers="x: a\r\n" * (MOST_HEAD // 6 + 1)), 400),
         (post(FLEET, headers="content-length: 1\r\ncontent-length: 2\r\n"), 400),
     ],
 )
