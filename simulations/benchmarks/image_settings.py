@@ -56,11 +56,12 @@ and their squares. The published figures rest on a network trained on public ima
 be higher. {_TRIED} the CNN reached 82.4 % on the moved latents {_REAL}; 80.1 % with 1,000 units, 76.4 % with
 256.""",
     "gs_wgan": f"""\
-A critic for each image, of which 180 are drawn a round (published: 1,000 critics of 60 images each, one
-of them a round, 20,000 rounds), and one clip over the 50 gradients of a round; critics have one layer of 8, and
-take 6 steps. Critics of 60 images would be 1,000 that all answer, as no proof of amplification holds for them:
-by the accountant a round's mean would carry 5 times the noise at epsilon 10 and 19 times at 1. {_TRIED} the CNN reached 78.4 % {_REAL}, and 79.6 % with 64 samples,
-12 steps a critic and 250 of them a round, at 2.7 times the work.""",
+A critic for each image, of which 180 are drawn a round (published: 1,000 critics of 60 images each, one of
+them a round, 20,000 rounds), and one clip over the 50 gradients of a round; critics have one layer of 8, and
+take 6 steps. Critics of 60 images would be 1,000 that all answer, as no proof of amplification holds for
+them: by the accountant a round's mean would carry 5 times the noise at epsilon 10 and 19 times at 1.
+{_TRIED} the CNN reached 78.4 % {_REAL};
+79.6 % with 64 samples, 12 steps a critic and 250 critics a round, at 2.7 times the work.""",
     "psg": f"""\
 20 latents a class, moved in 150 rounds by the gradients of an MLP with a layer of 64 (published: pixels, a
 ConvNet, 10,000 releases an outer loop); a denoiser is then trained on the set, smoothed, and recognisers
