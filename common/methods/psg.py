@@ -10,9 +10,10 @@ on S.
 
 Not as in the paper: theta starts anew in every round unless `loop` says otherwise, since with one that is
 taught in between the set ran past people at the same rate (docs/methods/psg.md has the figures); S are
-latents of the public codec; S moves by Adam, whose steps do not shrink with the gradient of a cosine; a
-round is one matching step (the paper's batches of an outer iteration are rounds here); and the generator
-is trained on S smoothed (common/generator/smoothing.py), since on a few points a denoiser learns the points.
+latents of the public codec, held as near as public ones are; S moves by Adam, whose steps do not shrink
+with the gradient of a cosine; a round is one matching step (the paper's batches of an outer iteration are
+rounds here); and the generator is trained on S smoothed (common/generator/smoothing.py), since on a few
+points a denoiser learns the points.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -149,6 +151,7 @@ class PSG(FittedGenerator, GradientMethod):
         arrays = {name: state.arrays[f"{name}/{_SET}"] for name in ("parameters", "ema", "first", "second")}
         before = {f"{name}/{_SET}": value for name, value in arrays.items()}
         moved = ADAM.moved(before, {_SET: found}, done, self._rate(state.round), 0.9)
+        moved |= {name: self._near(moved[name]) for name in (f"parameters/{_SET}", f"ema/{_SET}")}
         points = moved[f"parameters/{_SET}"]
         theta = self._drawn(seed, done) if done % self.loop == 0 else self._taught(theta, points)
         denoiser = under("denoiser/", state.arrays)
@@ -158,6 +161,12 @@ class PSG(FittedGenerator, GradientMethod):
             draw = smoothed(moved[f"ema/{_SET}"], self._labels, even, prior, self.kernel)
             denoiser = self.fitted(draw, denoiser, seed)
         return self._state(done, theta, moved, denoiser, seed)
+
+    def _near(self, points: Tensor) -> Tensor:
+        """`points` `[n, latent]`, none further out than all but one in a thousand of the prior N(0, I)."""
+        furthest = math.sqrt(chi2.ppf(0.999, points.shape[1]))
+        held: Tensor = points * (furthest / points.norm(dim=1, keepdim=True)).clamp_max(1.0)
+        return held
 
     def _rate(self, done: int) -> float:
         return self.set_rate * 0.5 * (1 + math.cos(math.pi * min(done / self.total_rounds, 1.0)))

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 
 from common.errors import InputError
@@ -110,6 +111,17 @@ def test_the_classifier_learns_from_the_set_and_starts_anew_after_a_loop() -> No
     assert loss(taught) < loss(start)
     again = method.parameters(_run(method, x, labels, 2))
     assert all(torch.equal(again[name], value) for name, value in method._drawn(0, 2).items())
+
+
+def test_no_latent_of_the_set_goes_further_out_than_public_ones() -> None:
+    """A cosine says which way and never how far: at this rate the set would go five times as far."""
+    x, labels = _private(40)
+    method = _method(set_rate=2.0, total_rounds=30)
+    state = _run(method, x, labels, 30)
+    furthest = math.sqrt(float(chi2.ppf(0.999, CODEC.latent)))
+    for name in ("parameters/set", "ema/set"):
+        norms = state.arrays[name].norm(dim=1)
+        assert furthest * 0.999 < float(norms.max()) < furthest * 1.001
 
 
 def test_motions_without_a_label_teach_nothing() -> None:
